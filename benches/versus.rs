@@ -1,0 +1,254 @@
+//! hashd beside Redis and Valkey: CPU time per request, throughput and latency, as ratios from one alternated run.
+//!
+//! ```text
+//! cargo bench --bench versus -- [--peers FOLDER] [--requests N] [--rounds N] [--pipelines 1,16,64]
+//! ```
+//!
+//! Without `--peers` (or `HASHD_PEERS`) it fetches the peers by `tests/peers` into `target/peers`. CPU time is the
+//! growth of the run time of all of a server's threads (`/proc/PID/task/*/schedstat`); the load is `redis-benchmark`,
+//! 50 connections, 100,000 keys of 4 short fields. Servers are measured in turn (A B C A B C ...) and medians reported,
+//! so that the machine's mood hits all alike.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const KEYS: &str = "100000";
+
+/// The five measured commands, as arguments of redis-benchmark.
+const COMMANDS: [(&str, &[&str]); 5] = [
+    ("HGET", &["HGET", "user:__rand_int__", "email"]),
+    ("HSET", &["HSET", "user:__rand_int__", "city", "Amsterdam"]),
+    ("HMGET", &["HMGET", "user:__rand_int__", "name", "email", "city"]),
+    ("HGETALL", &["HGETALL", "user:__rand_int__"]),
+    ("HINCRBY", &["HINCRBY", "user:__rand_int__", "visits", "1"]),
+];
+
+/// What the command line asks for.
+struct Options {
+    peers: PathBuf,
+    requests: u64,
+    rounds: usize,
+    pipelines: Vec<u64>,
+}
+
+/// A server under measurement; ends with the value.
+struct Server {
+    name: &'static str,
+    port: u16,
+    process: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// One measurement.
+#[derive(Clone, Copy)]
+struct Sample {
+    cpu_ns: f64,
+    requests_per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+fn main() -> Outcome<()> {
+    // `cargo test --benches` calls every bench with `--test`: nothing to measure then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return Ok(());
+    }
+    let options = options()?;
+    let servers = start_servers(&options.peers)?;
+    for server in &servers {
+        load(&options.peers, server)?;
+    }
+    println!("CPU time per request in ns (ratio to the better peer), requests per second, p50 and p99 in ms");
+    println!("{} requests a measurement, {} rounds, medians", options.requests, options.rounds);
+    let mut ratios = vec![Vec::new(); options.pipelines.len()];
+    for (&pipeline, ratios) in options.pipelines.iter().zip(&mut ratios) {
+        println!("\npipeline {pipeline}");
+        for (name, command) in COMMANDS {
+            let medians = measure_all(&options, &servers, pipeline, command)?;
+            ratios.push(report(name, &servers, &medians));
+        }
+    }
+    println!("\ngeometric mean of the ratios of CPU time per request to the better peer");
+    for (pipeline, ratios) in options.pipelines.iter().zip(&ratios) {
+        for (index, server) in ["hashd, 1 thread", "hashd, all cores"].iter().enumerate() {
+            let logarithms: f64 = ratios.iter().map(|pair| pair[index].ln()).sum();
+            println!("  P={pipeline:<3} {server:<17} {:.2}", (logarithms / ratios.len() as f64).exp());
+        }
+    }
+    Ok(())
+}
+
+fn options() -> Outcome<Options> {
+    let mut options = Options {
+        peers: std::env::var_os("HASHD_PEERS").map_or_else(|| "target/peers".into(), PathBuf::from),
+        requests: 400_000,
+        rounds: 3,
+        pipelines: vec![1, 16, 64],
+    };
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--peers" => options.peers = value.into(),
+            "--requests" => options.requests = value.parse()?,
+            "--rounds" => options.rounds = value.parse()?,
+            "--pipelines" => options.pipelines = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            _ => return Err(format!("unknown option {name}").into()),
+        }
+    }
+    if !options.peers.join("bin/redis-server").exists() {
+        let status = Command::new("tests/peers").arg(&options.peers).status()?;
+        if !status.success() || !options.peers.join("bin/redis-server").exists() {
+            return Err("no peers to compare with: tests/peers could not fetch them".into());
+        }
+    }
+    Ok(options)
+}
+
+fn start_servers(peers: &Path) -> Outcome<Vec<Server>> {
+    let hashd = Path::new(env!("CARGO_BIN_EXE_hashd"));
+    let mut servers = vec![
+        start("hashd, 1 thread", hashd, &["--io-threads", "1"])?,
+        start("hashd, all cores", hashd, &[])?,
+        start("Redis", &peers.join("bin/redis-server"), &[])?,
+    ];
+    let valkey = peers.join("bin/valkey-server");
+    if valkey.exists() {
+        servers.push(start("Valkey", &valkey, &[])?);
+    }
+    Ok(servers)
+}
+
+fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Outcome<Server> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let process = Command::new(program)
+        .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+        .args(arguments)
+        .current_dir(std::env::temp_dir())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let server = Server { name, port, process };
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        if ping(port).is_ok() {
+            return Ok(server);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("{name} does not answer").into())
+}
+
+fn ping(port: u16) -> Outcome<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer)?;
+    if &answer == b"+PONG\r\n" { Ok(()) } else { Err("not a PONG".into()) }
+}
+
+/// Fills a server with the keys that redis-benchmark will ask for.
+fn load(peers: &Path, server: &Server) -> Outcome<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port))?;
+    let count: usize = KEYS.parse()?;
+    let mut batch = Vec::new();
+    for key in 0..count {
+        let name = format!("user:{key:012}");
+        batch.extend_from_slice(
+            format!("HSET {name} name user{key} email user{key}@example.com city Amsterdam visits 1\r\n").as_bytes(),
+        );
+        if key % 1000 == 999 {
+            stream.write_all(&batch)?;
+            batch.clear();
+            let mut replies = [0; 4000];
+            stream.read_exact(&mut replies)?;
+        }
+    }
+    // One short run warms the server up.
+    run(peers, server, 16, 100_000, COMMANDS[0].1).map(drop)
+}
+
+fn measure_all(options: &Options, servers: &[Server], pipeline: u64, command: &[&str]) -> Outcome<Vec<Sample>> {
+    let mut samples = vec![Vec::new(); servers.len()];
+    // Without pipelining a request costs the kernel ten times as much: fewer give the same precision.
+    let requests = if pipeline == 1 { options.requests / 2 } else { options.requests * 2 };
+    for _ in 0..options.rounds {
+        for (server, samples) in servers.iter().zip(&mut samples) {
+            samples.push(run(&options.peers, server, pipeline, requests, command)?);
+        }
+    }
+    Ok(samples.iter().map(|samples| median(samples)).collect())
+}
+
+fn median(samples: &[Sample]) -> Sample {
+    let of = |value: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    Sample {
+        cpu_ns: of(|sample| sample.cpu_ns),
+        requests_per_second: of(|sample| sample.requests_per_second),
+        p50_ms: of(|sample| sample.p50_ms),
+        p99_ms: of(|sample| sample.p99_ms),
+    }
+}
+
+fn run(peers: &Path, server: &Server, pipeline: u64, requests: u64, command: &[&str]) -> Outcome<Sample> {
+    let before = cpu_time(server.process.id())?;
+    let output = Command::new(peers.join("bin/redis-benchmark"))
+        .args(["-p", &server.port.to_string(), "-c", "50", "-r", KEYS, "--csv"])
+        .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
+        .args(command)
+        .stderr(Stdio::null())
+        .output()?;
+    let cpu = cpu_time(server.process.id())? - before;
+    let text = String::from_utf8(output.stdout)?;
+    let line = text.lines().rev().find(|line| line.contains("\",\"")).ok_or("no figures from redis-benchmark")?;
+    let fields: Vec<&str> = line.split("\",\"").map(|field| field.trim_matches('"')).collect();
+    let number = |index: usize| -> Outcome<f64> { Ok(fields.get(index).ok_or("too few figures")?.parse()?) };
+    Ok(Sample {
+        cpu_ns: cpu as f64 / requests as f64,
+        requests_per_second: number(1)?,
+        p50_ms: number(4)?,
+        p99_ms: number(6)?,
+    })
+}
+
+/// Nanoseconds that all threads of a process have run. Peers may run under a loader, in the same process.
+fn cpu_time(process: u32) -> Outcome<u64> {
+    let mut total = 0;
+    for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        total += text.split_whitespace().next().ok_or("no schedstat")?.parse::<u64>()?;
+    }
+    Ok(total)
+}
+
+/// Prints one command's figures; gives the ratios of the two hashd servers to the better peer.
+fn report(name: &str, servers: &[Server], medians: &[Sample]) -> [f64; 2] {
+    let best = medians.iter().skip(2).map(|sample| sample.cpu_ns).fold(f64::INFINITY, f64::min);
+    for (server, sample) in servers.iter().zip(medians) {
+        println!(
+            "  {name:<8} {:<17} {:>8.0} ns ({:.2})  {:>9.0}/s  p50 {:.3}  p99 {:.3}",
+            server.name,
+            sample.cpu_ns,
+            sample.cpu_ns / best,
+            sample.requests_per_second,
+            sample.p50_ms,
+            sample.p99_ms
+        );
+    }
+    [medians[0].cpu_ns / best, medians[1].cpu_ns / best]
+}

@@ -1,0 +1,7 @@
+//! Small pure parts that everything may use: time, numbers, glob patterns, randomness.
+
+pub mod clock;
+pub mod glob;
+pub mod long_double;
+pub mod number;
+pub mod random;

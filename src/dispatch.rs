@@ -1,0 +1,146 @@
+//! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
+use crate::base::clock::UnixMillis;
+use crate::commands::table;
+use crate::handler::session::ReplyMode;
+use crate::handler::{Args, CommandError, CommandFlags, Context, Handler, Session, Spec};
+use crate::resp::reply::ReplyWriter;
+use crate::services::Services;
+use crate::services::stats::CommandId;
+
+/// Longest part of a name or of arguments that an error quotes, as in Redis.
+const QUOTED: usize = 128;
+
+/// Runs one request and writes exactly one reply (or none, if the client wants none).
+pub fn dispatch(services: &Services, session: &mut Session, reply: &mut ReplyWriter, mut args: Args<'_>, now: UnixMillis) {
+    let mark = reply.mark();
+    let outcome = match admit(session, &mut args) {
+        Ok((id, handler)) => call(services, session, reply, &mut args, now, (id, handler)),
+        Err(refusal) => {
+            if let Some(counters) = refusal.id.and_then(|id| services.stats.command(id)) {
+                counters.rejected.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(refusal.error)
+        }
+    };
+    if let Err(error) = outcome {
+        reply.truncate(mark);
+        write_error(reply, &error);
+        services.stats.error_replies.fetch_add(1, Ordering::Relaxed);
+    }
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => reply.truncate(mark),
+        ReplyMode::SkipNext => {
+            reply.truncate(mark);
+            session.reply_mode = ReplyMode::Skipping;
+        }
+        ReplyMode::Skipping => {
+            reply.truncate(mark);
+            session.reply_mode = ReplyMode::On;
+        }
+    }
+}
+
+/// Writes an error reply.
+fn write_error(reply: &mut ReplyWriter, error: &CommandError) {
+    match error {
+        CommandError::Fixed(text) => reply.error(text),
+        CommandError::Text(text) => reply.error(text),
+        other => reply.error(&other.to_string()),
+    }
+}
+
+fn call(
+    services: &Services,
+    session: &mut Session,
+    reply: &mut ReplyWriter,
+    args: &mut Args<'_>,
+    now: UnixMillis,
+    (id, handler): (CommandId, Handler),
+) -> Result<(), CommandError> {
+    let mut store = services.keyspace.database(session.database, now);
+    if session.client.no_touch.load(Ordering::Relaxed) {
+        store.without_touching();
+    }
+    let mut context = Context { session, reply, store, services, now };
+    let outcome = handler(&mut context, args);
+    session.client.last_command.store(u64::from(id.0), Ordering::Relaxed);
+    if let Some(counters) = services.stats.command(id) {
+        counters.calls.fetch_add(1, Ordering::Relaxed);
+        if outcome.is_err() {
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    outcome
+}
+
+/// Why a command does not run.
+struct Refusal {
+    id: Option<CommandId>,
+    error: CommandError,
+}
+
+/// Finds the command and checks that it may run; leaves `args` behind its name.
+fn admit(session: &Session, args: &mut Args<'_>) -> Result<(CommandId, Handler), Refusal> {
+    let name = args.next_optional().unwrap_or_default();
+    let Some((spec, id)) = table::lookup(name) else {
+        return Err(Refusal { id: None, error: unknown_command(name, *args) });
+    };
+    let (spec, id) = resolve_subcommand(spec, id, args).map_err(|error| Refusal { id: None, error })?;
+    let refuse = |error| Err(Refusal { id: Some(id), error });
+    if !spec.accepts(args.argc()) {
+        return refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name)));
+    }
+    if !session.authenticated && !spec.flags.contains(CommandFlags::NO_AUTH) {
+        return refuse(CommandError::Fixed("NOAUTH Authentication required."));
+    }
+    match spec.handler {
+        Some(handler) => Ok((id, handler)),
+        None => refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name))),
+    }
+}
+
+fn resolve_subcommand(
+    spec: &'static Spec,
+    id: CommandId,
+    args: &mut Args<'_>,
+) -> Result<(&'static Spec, CommandId), CommandError> {
+    if spec.subcommands.is_empty() {
+        return Ok((spec, id));
+    }
+    let Some(name) = args.next_optional() else { return Ok((spec, id)) };
+    table::lookup_subcommand(spec, id, name).ok_or_else(|| {
+        CommandError::text(format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            quoted(name, QUOTED),
+            spec.name.to_ascii_uppercase()
+        ))
+    })
+}
+
+fn unknown_command(name: &[u8], mut args: Args<'_>) -> CommandError {
+    let mut quoted_args = String::new();
+    for argument in args.rest() {
+        if quoted_args.len() >= QUOTED {
+            break;
+        }
+        let room = QUOTED - quoted_args.len();
+        quoted_args.push('\'');
+        quoted_args.push_str(&quoted(argument, room));
+        quoted_args.push_str("' ");
+    }
+    CommandError::text(format!(
+        "ERR unknown command '{}', with args beginning with: {quoted_args}",
+        quoted(name, QUOTED)
+    ))
+}
+
+/// The first bytes of an argument as text, cut at NUL as Redis's `%.*s` does.
+fn quoted(argument: &[u8], limit: usize) -> Cow<'_, str> {
+    let shown = argument.get(..limit).unwrap_or(argument);
+    String::from_utf8_lossy(shown.split(|&byte| byte == 0).next().unwrap_or_default())
+}

@@ -1,0 +1,102 @@
+//! `Args`: the raw arguments of one request, read front to back by a handler.
+
+use super::error::CommandError;
+use crate::base::number;
+use crate::resp::decode::ArgRange;
+
+/// A cursor over the arguments that follow the command name (or the subcommand name, for container commands).
+///
+/// Arguments stay where the socket put them: a handler gets slices of the connection's read buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    buffer: &'a [u8],
+    ranges: &'a [ArgRange],
+    next: usize,
+}
+
+impl<'a> Args<'a> {
+    /// A cursor that stands on the first of `ranges`, which point into `buffer`.
+    pub fn new(buffer: &'a [u8], ranges: &'a [ArgRange]) -> Self {
+        Self { buffer, ranges, next: 0 }
+    }
+
+    /// All arguments of the request from its command name on, wherever the cursor stands.
+    pub fn argv(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let buffer = self.buffer;
+        self.ranges.iter().map(move |range| range.of(buffer))
+    }
+
+    /// Number of arguments of the request, the command name included.
+    pub fn argc(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The argument at `index` of the whole request (0 is the command name).
+    pub fn at(&self, index: usize) -> Option<&'a [u8]> {
+        self.ranges.get(index).map(|range| range.of(self.buffer))
+    }
+
+    /// Index in the whole request of the argument that the next call returns.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+
+    /// Arguments not yet read.
+    pub fn remaining(&self) -> usize {
+        self.ranges.len().saturating_sub(self.next)
+    }
+
+    /// Whether all arguments have been read.
+    pub fn is_empty(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    /// The next argument without taking it.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.at(self.next)
+    }
+
+    /// Takes the next argument, if there is one.
+    pub fn next_optional(&mut self) -> Option<&'a [u8]> {
+        let argument = self.peek()?;
+        self.next += 1;
+        Some(argument)
+    }
+
+    /// Takes the next argument; a missing one is a syntax error (arity has been checked before the handler runs).
+    pub fn next_bytes(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next_optional().ok_or(CommandError::Syntax)
+    }
+
+    /// Takes the next argument as a key.
+    pub fn next_key(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next_bytes()
+    }
+
+    /// Takes the next argument as a signed 64-bit integer: `ERR value is not an integer or out of range` otherwise.
+    pub fn next_i64(&mut self) -> Result<i64, CommandError> {
+        number::parse_i64(self.next_bytes()?).ok_or(CommandError::NotInteger)
+    }
+
+    /// Takes the next argument when it is `word` in any case.
+    pub fn take_word(&mut self, word: &str) -> bool {
+        let taken = self.peek().is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()));
+        self.next += usize::from(taken);
+        taken
+    }
+
+    /// Iterates over the arguments not yet read, taking them all.
+    pub fn rest(&mut self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let (buffer, from) = (self.buffer, self.next.min(self.ranges.len()));
+        self.next = self.ranges.len();
+        self.ranges.get(from..).unwrap_or_default().iter().map(move |range| range.of(buffer))
+    }
+
+    /// Iterates over the remaining arguments in pairs, taking them all; an odd last one is left out.
+    pub fn pairs(&mut self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
+        let (buffer, from) = (self.buffer, self.next.min(self.ranges.len()));
+        self.next = self.ranges.len();
+        let (pairs, _odd) = self.ranges.get(from..).unwrap_or_default().as_chunks::<2>();
+        pairs.iter().map(move |[first, second]| (first.of(buffer), second.of(buffer)))
+    }
+}

@@ -1,0 +1,173 @@
+//! `Spec`: one command's row in the table, from which everything users see about it is derived.
+
+use super::{Args, Context, Outcome};
+
+/// A handler: one free function per command.
+pub type Handler = fn(&mut Context<'_>, &mut Args<'_>) -> Outcome;
+
+bitflags::bitflags! {
+    /// What the gate needs to know of a command; the names are Redis's (`COMMAND INFO` prints them in this order).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct CommandFlags: u32 {
+        /// May change data.
+        const WRITE = 1 << 0;
+        /// Only reads data.
+        const READONLY = 1 << 1;
+        /// Refused when memory is short.
+        const DENYOOM = 1 << 2;
+        /// For administrators.
+        const ADMIN = 1 << 3;
+        /// Belongs to Pub/Sub.
+        const PUBSUB = 1 << 4;
+        /// Not allowed in scripts.
+        const NOSCRIPT = 1 << 5;
+        /// May block the client.
+        const BLOCKING = 1 << 6;
+        /// Served while a dataset loads.
+        const LOADING = 1 << 7;
+        /// Served by a replica that has lost its primary.
+        const STALE = 1 << 8;
+        /// Not shown by MONITOR.
+        const SKIP_MONITOR = 1 << 9;
+        /// Not shown in the slow log.
+        const SKIP_SLOWLOG = 1 << 10;
+        /// Takes constant or logarithmic time.
+        const FAST = 1 << 11;
+        /// Served before authentication.
+        const NO_AUTH = 1 << 12;
+        /// Refused inside MULTI.
+        const NO_MULTI = 1 << 13;
+        /// Keys cannot be told from a fixed position alone.
+        const MOVABLEKEYS = 1 << 14;
+        /// Served while a script runs too long.
+        const ALLOW_BUSY = 1 << 15;
+        /// Runs in asynchronous loading.
+        const NO_ASYNC_LOADING = 1 << 16;
+        /// Touches keys beyond those its key specs name.
+        const MAY_REPLICATE = 1 << 17;
+    }
+}
+
+bitflags::bitflags! {
+    /// ACL categories, as `ACL CAT` and `COMMAND INFO` name them (`@read`, `@hash`, ...).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Acl: u32 {
+        /// `@keyspace`
+        const KEYSPACE = 1 << 0;
+        /// `@read`
+        const READ = 1 << 1;
+        /// `@write`
+        const WRITE = 1 << 2;
+        /// `@hash`
+        const HASH = 1 << 3;
+        /// `@pubsub`
+        const PUBSUB = 1 << 4;
+        /// `@admin`
+        const ADMIN = 1 << 5;
+        /// `@fast`
+        const FAST = 1 << 6;
+        /// `@slow`
+        const SLOW = 1 << 7;
+        /// `@blocking`
+        const BLOCKING = 1 << 8;
+        /// `@dangerous`
+        const DANGEROUS = 1 << 9;
+        /// `@connection`
+        const CONNECTION = 1 << 10;
+        /// `@transaction`
+        const TRANSACTION = 1 << 11;
+    }
+}
+
+bitflags::bitflags! {
+    /// What a command does with a key (`COMMAND INFO`'s key specification flags).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct KeyFlags: u16 {
+        /// `RO`
+        const RO = 1 << 0;
+        /// `RW`
+        const RW = 1 << 1;
+        /// `OW`
+        const OW = 1 << 2;
+        /// `RM`
+        const RM = 1 << 3;
+        /// `access`
+        const ACCESS = 1 << 4;
+        /// `update`
+        const UPDATE = 1 << 5;
+        /// `insert`
+        const INSERT = 1 << 6;
+        /// `delete`
+        const DELETE = 1 << 7;
+        /// `not_key`
+        const NOT_KEY = 1 << 8;
+        /// `incomplete`
+        const INCOMPLETE = 1 << 9;
+        /// `variable_flags`
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+/// Where a command's keys are among its arguments: from `first` to `last` (negative: from the end), every `step`th.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Index of the first key; 0 is the command name.
+    pub first: i16,
+    /// Index of the last key relative to the first (0: the same; -1: the last argument).
+    pub last: i16,
+    /// Distance from one key to the next.
+    pub step: i16,
+    /// What happens to these keys.
+    pub flags: KeyFlags,
+}
+
+/// One command or subcommand.
+#[derive(Debug)]
+pub struct Spec {
+    /// Lower-case name (`hset`; `setname` for the subcommand).
+    pub name: &'static str,
+    /// Lower-case name with its container (`client|setname`); equal to `name` otherwise.
+    pub full_name: &'static str,
+    /// Exact number of arguments with the name, or the least when negative.
+    pub arity: i16,
+    /// The gate's flags.
+    pub flags: CommandFlags,
+    /// ACL categories, complete (with the implied `@read`, `@write`, `@fast`, `@slow`, ...).
+    pub acl: Acl,
+    /// Where the keys are.
+    pub keys: &'static [KeySpec],
+    /// The function that serves it. Container commands have one only if they may be called without a subcommand.
+    pub handler: Option<Handler>,
+    /// The subcommands of a container.
+    pub subcommands: &'static [Spec],
+    /// Documentation.
+    pub docs: Docs,
+}
+
+/// What `COMMAND DOCS` says of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Docs {
+    /// One sentence.
+    pub summary: &'static str,
+    /// First version of Redis that has the command.
+    pub since: &'static str,
+    /// Group (`hash`, `generic`, `connection`, `server`).
+    pub group: &'static str,
+    /// Time complexity.
+    pub complexity: &'static str,
+    /// Arguments in the syntax of the Redis documentation: `key field value [field value ...]`.
+    pub syntax: &'static str,
+}
+
+impl Spec {
+    /// Whether `argc` arguments (with the command name) suit the command.
+    pub fn accepts(&self, argc: usize) -> bool {
+        let wanted = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 { argc >= wanted } else { argc == wanted }
+    }
+
+    /// The subcommand called `name`, in any case.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Spec> {
+        self.subcommands.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+    }
+}

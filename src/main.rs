@@ -1,0 +1,46 @@
+//! The `hashd` program: reads the configuration, starts logging, runs the server.
+
+use std::process::ExitCode;
+
+use hashd::config::{Config, Startup};
+use hashd::server;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match Config::from_command_line(std::env::args_os(), std::env::vars_os()) {
+        Ok(Startup::Print(text)) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Startup::Run(config)) => {
+            start_logging(&config);
+            match server::run(config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "cannot serve");
+                    eprintln!("hashd: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs to standard output at `loglevel`, as text or JSON by `logformat`.
+fn start_logging(config: &Config) {
+    let level = match config.loglevel().as_str() {
+        "debug" => tracing::Level::TRACE,
+        "verbose" => tracing::Level::DEBUG,
+        "notice" => tracing::Level::INFO,
+        "warning" => tracing::Level::WARN,
+        _ => return,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    if config.logformat() == "json" { builder.json().init() } else { builder.init() }
+}

@@ -1,0 +1,5 @@
+//! The only place that awaits client sockets.
+
+pub mod connection;
+pub mod listener;
+pub mod worker;

@@ -1,0 +1,309 @@
+//! `Decoder`: requests out of a connection's read buffer, however the bytes are split.
+//!
+//! Arguments are never copied: a request is a list of ranges of the read buffer. The decoder remembers where it
+//! stopped, so that a request of a million arguments is looked at once, not once per read; and it allocates for what
+//! has arrived, never for what was announced. Follows `processMultibulkBuffer` and `processInlineBuffer` of Redis.
+
+use super::inline;
+
+/// Longest line of an inline request or of a length, as in Redis (`PROTO_INLINE_MAX_SIZE`).
+const MAX_LINE: usize = 64 * 1024;
+
+/// Where one argument lies in its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArgRange {
+    start: u32,
+    length: u32,
+}
+
+impl ArgRange {
+    /// The range of `length` bytes from `start`; buffers are far smaller than 4 GiB, larger values saturate.
+    pub fn new(start: usize, length: usize) -> Self {
+        Self {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The bytes of this argument in `buffer`.
+    #[inline]
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        buffer.get(start..start + self.length as usize).unwrap_or_default()
+    }
+}
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeLimits {
+    /// `proto-max-bulk-len`
+    pub max_bulk: usize,
+    /// Whether the client has yet to authenticate: 10 arguments of 16 KiB then.
+    pub unauthenticated: bool,
+}
+
+/// Why the connection must be closed. `Display` is the text after `Protocol error: `.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// The line with the number of arguments does not end.
+    #[error("too big mbulk count string")]
+    CountLineTooLong,
+    /// The number of arguments is not a number, or too large.
+    #[error("invalid multibulk length")]
+    InvalidCount,
+    /// Too many arguments before authentication.
+    #[error("unauthenticated multibulk length")]
+    UnauthenticatedCount,
+    /// The line with the length of an argument does not end.
+    #[error("too big bulk count string")]
+    LengthLineTooLong,
+    /// An argument does not start with `$`.
+    #[error("expected '$', got '{}'", char::from(*.0))]
+    ExpectedDollar(u8),
+    /// The length of an argument is not a number, negative, or too large.
+    #[error("invalid bulk length")]
+    InvalidLength,
+    /// An argument too long before authentication.
+    #[error("unauthenticated bulk length")]
+    UnauthenticatedLength,
+    /// An inline request does not end.
+    #[error("too big inline request")]
+    InlineTooLong,
+    /// Quotes that do not close.
+    #[error("unbalanced quotes in request")]
+    UnbalancedQuotes,
+}
+
+/// Decodes the requests of one connection.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// Arguments of the request so far.
+    ranges: Vec<ArgRange>,
+    /// Arguments of it still to come.
+    missing: usize,
+    /// Length of the argument being received.
+    bulk: Option<usize>,
+    /// Next byte of the buffer to look at.
+    next: usize,
+    /// Where the request starts in the buffer.
+    start: usize,
+    /// Bytes of an unfinished line already searched for its end.
+    searched: usize,
+    /// Arguments of an inline request, unquoted.
+    inline: Vec<u8>,
+    is_inline: bool,
+}
+
+impl Decoder {
+    /// Decodes the next request. `Ok(true)`: [`Decoder::request`] has it; `Ok(false)`: more bytes are needed.
+    pub fn advance(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<bool, ProtocolError> {
+        if self.missing == 0 {
+            self.begin();
+        }
+        while self.missing == 0 {
+            let Some(&first) = buffer.get(self.next) else { return Ok(false) };
+            let complete = if first == b'*' { self.count(buffer, limits)? } else { self.inline(buffer)? };
+            match complete {
+                Line::Incomplete => return Ok(false),
+                Line::Empty => self.start = self.next,
+                Line::Request => return Ok(true),
+                Line::Arguments => {}
+            }
+        }
+        self.arguments(buffer, limits)
+    }
+
+    /// The request that [`Decoder::advance`] has completed: its arguments and the buffer they lie in.
+    pub fn request<'a>(&'a self, buffer: &'a [u8]) -> (&'a [u8], &'a [ArgRange]) {
+        (if self.is_inline { &self.inline } else { buffer }, &self.ranges)
+    }
+
+    /// Bytes at the start of the buffer that are no longer needed; the caller must drop exactly them.
+    pub fn take_consumed(&mut self) -> usize {
+        let unfinished = self.missing > 0;
+        let consumed = if unfinished { self.start } else { self.next };
+        self.next -= consumed;
+        self.start = 0;
+        if unfinished && consumed > 0 {
+            for range in &mut self.ranges {
+                range.start -= u32::try_from(consumed).unwrap_or(u32::MAX);
+            }
+        }
+        consumed
+    }
+
+    /// Bytes still to come of the argument being received, as far as that is known.
+    pub fn wanted(&self, buffered: usize) -> usize {
+        self.bulk.map_or(0, |length| (self.next + length + 2).saturating_sub(buffered))
+    }
+
+    fn begin(&mut self) {
+        const KEEP: usize = 1024;
+        self.ranges.clear();
+        self.ranges.shrink_to(KEEP);
+        self.inline.clear();
+        self.inline.shrink_to(KEEP);
+        self.is_inline = false;
+        self.start = self.next;
+    }
+
+    fn count(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Line, ProtocolError> {
+        let Some(line) = self.line(buffer, ProtocolError::CountLineTooLong)? else { return Ok(Line::Incomplete) };
+        let count = parse_length(line.get(1..).unwrap_or_default()).ok_or(ProtocolError::InvalidCount)?;
+        if count > i64::from(i32::MAX) {
+            return Err(ProtocolError::InvalidCount);
+        }
+        if count > 10 && limits.unauthenticated {
+            return Err(ProtocolError::UnauthenticatedCount);
+        }
+        self.missing = usize::try_from(count).unwrap_or(0);
+        Ok(if self.missing == 0 { Line::Empty } else { Line::Arguments })
+    }
+
+    fn arguments(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<bool, ProtocolError> {
+        while self.missing > 0 {
+            let length = match self.bulk {
+                Some(length) => length,
+                None => match self.length(buffer, limits)? {
+                    Some(length) => length,
+                    None => return Ok(false),
+                },
+            };
+            if buffer.len() < self.next + length + 2 {
+                self.bulk = Some(length);
+                return Ok(false);
+            }
+            self.bulk = None;
+            self.ranges.push(ArgRange::new(self.next, length));
+            self.next += length + 2;
+            self.missing -= 1;
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn length(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Option<usize>, ProtocolError> {
+        // The common case: one or two digits, all there.
+        if let Some(&[b'$', tens @ b'0'..=b'9', b'\r', b'\n']) = buffer.get(self.next..self.next + 4) {
+            self.next += 4;
+            return Ok(Some(usize::from(tens - b'0')));
+        }
+        let Some(line) = self.line(buffer, ProtocolError::LengthLineTooLong)? else { return Ok(None) };
+        match line.split_first() {
+            Some((b'$', digits)) => {
+                let length = parse_length(digits).and_then(|length| usize::try_from(length).ok());
+                let length = length.filter(|&length| length <= limits.max_bulk).ok_or(ProtocolError::InvalidLength)?;
+                if length > 16384 && limits.unauthenticated {
+                    return Err(ProtocolError::UnauthenticatedLength);
+                }
+                Ok(Some(length))
+            }
+            Some((&other, _)) => Err(ProtocolError::ExpectedDollar(other)),
+            None => Err(ProtocolError::ExpectedDollar(b'\r')),
+        }
+    }
+
+    /// The line at `next` up to its CR, which is stepped over with the byte after it.
+    fn line<'b>(&mut self, buffer: &'b [u8], too_long: ProtocolError) -> Result<Option<&'b [u8]>, ProtocolError> {
+        let rest = buffer.get(self.next..).unwrap_or_default();
+        let unseen = rest.get(self.searched..).unwrap_or_default();
+        let Some(end) = unseen.iter().position(|&byte| byte == b'\r').map(|at| at + self.searched) else {
+            if rest.len() > MAX_LINE {
+                return Err(too_long);
+            }
+            self.searched = rest.len();
+            return Ok(None);
+        };
+        if rest.len() < end + 2 {
+            self.searched = end;
+            return Ok(None);
+        }
+        self.searched = 0;
+        self.next += end + 2;
+        Ok(rest.get(..end))
+    }
+
+    fn inline(&mut self, buffer: &[u8]) -> Result<Line, ProtocolError> {
+        let rest = buffer.get(self.next..).unwrap_or_default();
+        let unseen = rest.get(self.searched..).unwrap_or_default();
+        let Some(end) = unseen.iter().position(|&byte| byte == b'\n').map(|at| at + self.searched) else {
+            if rest.len() > MAX_LINE {
+                return Err(ProtocolError::InlineTooLong);
+            }
+            self.searched = rest.len();
+            return Ok(Line::Incomplete);
+        };
+        self.searched = 0;
+        self.next += end + 1;
+        let line = rest.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !inline::split(line, &mut self.inline, &mut self.ranges) {
+            return Err(ProtocolError::UnbalancedQuotes);
+        }
+        self.is_inline = true;
+        Ok(if self.ranges.is_empty() { Line::Empty } else { Line::Request })
+    }
+}
+
+/// What a first line has turned out to be.
+enum Line {
+    Incomplete,
+    Empty,
+    Request,
+    Arguments,
+}
+
+/// Parses a length as Redis's `string2ll` does: no sign but `-`, no leading zeros, no spaces.
+fn parse_length(digits: &[u8]) -> Option<i64> {
+    crate::base::number::parse_i64(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: DecodeLimits = DecodeLimits { max_bulk: 512 * 1024 * 1024, unauthenticated: false };
+
+    fn decode_all(chunks: &[&[u8]]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let (mut decoder, mut buffer, mut requests) = (Decoder::default(), Vec::new(), Vec::new());
+        for chunk in chunks {
+            buffer.extend_from_slice(chunk);
+            while decoder.advance(&buffer, LIMITS)? {
+                let (bytes, ranges) = decoder.request(&buffer);
+                requests.push(ranges.iter().map(|range| range.of(bytes).to_vec()).collect());
+            }
+            buffer.drain(..decoder.take_consumed());
+        }
+        Ok(requests)
+    }
+
+    #[test]
+    fn every_split_gives_the_same_requests() {
+        let text = b"*2\r\n$4\r\nHGET\r\n$0\r\n\r\n*0\r\n\r\nPING 'a b'\r\n*-1\r\n*1\r\n$12\r\nabc\r\ndef\r\n\r\n\r\n*1\r\n$1\r\nx\r\n";
+        let whole = decode_all(&[text]).unwrap();
+        assert_eq!(whole.len(), 4);
+        for first in 0..text.len() {
+            for second in first..text.len() {
+                let parts = [&text[..first], &text[first..second], &text[second..]];
+                assert_eq!(decode_all(&parts).unwrap(), whole, "split at {first} and {second}");
+            }
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(decode_all(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn errors_are_those_of_redis() {
+        for (text, error) in [
+            (&b"*x\r\n"[..], ProtocolError::InvalidCount),
+            (b"*2147483648\r\n", ProtocolError::InvalidCount),
+            (b"*1\r\n:1\r\n", ProtocolError::ExpectedDollar(b':')),
+            (b"*1\r\n$-1\r\n", ProtocolError::InvalidLength),
+            (b"*1\r\n$536870913\r\n", ProtocolError::InvalidLength),
+            (b"PING \"a\r\n", ProtocolError::UnbalancedQuotes),
+        ] {
+            assert_eq!(decode_all(&[text]), Err(error));
+        }
+        assert_eq!(decode_all(&[&[b'a'; MAX_LINE + 2]]), Err(ProtocolError::InlineTooLong));
+    }
+}

@@ -1,0 +1,154 @@
+//! Connected clients, as `CLIENT LIST` shows them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::stats::CommandId;
+use crate::base::clock::UnixMillis;
+
+/// Names a connection for as long as the server runs; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// Texts that a client has said of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// `CLIENT SETNAME`
+    pub name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-NAME`
+    pub library_name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-VER`
+    pub library_version: Vec<u8>,
+}
+
+/// The part of a connection that others can see. Its worker alone writes it; anyone may read.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique id.
+    pub id: ClientId,
+    /// Peer address (`127.0.0.1:40000`, or the socket's path with `:0`).
+    pub address: String,
+    /// Local address.
+    pub local_address: String,
+    /// File descriptor.
+    pub fd: i64,
+    /// Whether it came over the unix socket.
+    pub is_unix_socket: bool,
+    /// When it connected.
+    pub connected_at: UnixMillis,
+    /// When it last sent something.
+    pub active_at: AtomicI64,
+    /// Selected database.
+    pub database: AtomicUsize,
+    /// 2 or 3.
+    pub resp: AtomicU8,
+    /// The last command's id; `u64::MAX` for none.
+    pub last_command: AtomicU64,
+    /// Bytes received.
+    pub bytes_in: AtomicU64,
+    /// Bytes sent.
+    pub bytes_out: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes of read buffer in use.
+    pub query_buffer: AtomicUsize,
+    /// Bytes of read buffer free.
+    pub query_buffer_free: AtomicUsize,
+    /// Bytes of memory held by HIMPORT fieldsets.
+    pub fieldset_memory: AtomicUsize,
+    /// `CLIENT NO-EVICT`
+    pub no_evict: AtomicBool,
+    /// `CLIENT NO-TOUCH`
+    pub no_touch: AtomicBool,
+    /// Name and library.
+    pub identity: Mutex<Identity>,
+}
+
+impl Client {
+    /// A client that connects now.
+    pub fn new(id: ClientId, peer: Peer, now: UnixMillis) -> Self {
+        Self {
+            id,
+            address: peer.address,
+            local_address: peer.local_address,
+            fd: peer.fd,
+            is_unix_socket: peer.is_unix_socket,
+            connected_at: now,
+            active_at: AtomicI64::new(now.0),
+            database: AtomicUsize::new(0),
+            resp: AtomicU8::new(2),
+            last_command: AtomicU64::new(u64::MAX),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            query_buffer: AtomicUsize::new(0),
+            query_buffer_free: AtomicUsize::new(0),
+            fieldset_memory: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            identity: Mutex::new(Identity::default()),
+        }
+    }
+
+    /// The last command, if there was one.
+    pub fn last_command(&self) -> Option<CommandId> {
+        u16::try_from(self.last_command.load(Ordering::Relaxed)).ok().map(CommandId)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Peer address as text.
+    pub address: String,
+    /// Local address as text.
+    pub local_address: String,
+    /// File descriptor.
+    pub fd: i64,
+    /// Whether it is a unix socket.
+    pub is_unix_socket: bool,
+}
+
+/// All connected clients by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    connected: Mutex<BTreeMap<ClientId, Arc<Client>>>,
+}
+
+impl Clients {
+    /// Registers a new connection unless `limit` are connected already.
+    pub fn connect(&self, peer: Peer, now: UnixMillis, limit: usize) -> Option<Arc<Client>> {
+        let mut connected = self.connected.lock();
+        if connected.len() >= limit {
+            return None;
+        }
+        let id = ClientId(self.next_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let client = Arc::new(Client::new(id, peer, now));
+        connected.insert(id, Arc::clone(&client));
+        Some(client)
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn disconnect(&self, id: ClientId) {
+        self.connected.lock().remove(&id);
+    }
+
+    /// Everyone connected now, oldest first.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.connected.lock().values().cloned().collect()
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.connected.lock().len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,72 @@
+//! Server-wide passive state: who is connected, what has been counted. Acted on by commands and background tasks.
+
+pub mod clients;
+pub mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::clock::{Clock, UnixMillis};
+use crate::config::Config;
+use crate::store::Keyspace;
+use clients::Clients;
+use stats::Stats;
+
+/// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
+pub const REDIS_VERSION: &str = "8.10.0";
+
+/// hashd's own version.
+pub const HASHD_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything server-wide that a handler may need.
+#[derive(Debug)]
+pub struct Services {
+    /// Parameters.
+    pub config: Arc<Config>,
+    /// The data.
+    pub keyspace: Arc<Keyspace>,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Connected clients.
+    pub clients: Clients,
+    /// Counters.
+    pub stats: Stats,
+    /// When the server started.
+    pub started_at: UnixMillis,
+    /// 40 hexadecimal digits that name this run of the server.
+    pub run_id: String,
+    /// Set when the server is to stop; `server.rs` waits on it.
+    pub shutdown: tokio::sync::Notify,
+    stopping: AtomicBool,
+}
+
+impl Services {
+    /// Builds the services; `command_names` are the full names of all commands in the order of their ids.
+    pub fn new(
+        config: Arc<Config>,
+        keyspace: Arc<Keyspace>,
+        clock: Arc<Clock>,
+        command_names: Vec<&'static str>,
+    ) -> Self {
+        let started_at = clock.now();
+        Self {
+            config,
+            keyspace,
+            clock,
+            clients: Clients::default(),
+            stats: Stats::new(command_names),
+            started_at,
+            run_id: crate::base::random::Random::from_entropy().hex_id(),
+            shutdown: tokio::sync::Notify::new(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks the server to stop.
+    pub fn request_shutdown(&self) {
+        if !self.stopping.swap(true, Ordering::AcqRel) {
+            self.shutdown.notify_waiters();
+            self.shutdown.notify_one();
+        }
+    }
+}

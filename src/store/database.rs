@@ -1,0 +1,379 @@
+//! One database as commands use it: the operations on a key.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+
+use super::entry::{Packed, Record};
+use super::expire::Footprint;
+use super::hash::{Access, Body, HashEdit, HashView};
+use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
+use super::scan::{Position, ScanCursor};
+use crate::base::clock::UnixMillis;
+use crate::base::random::Random;
+
+/// When a key expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyExpiry {
+    /// There is no such key.
+    Missing,
+    /// The key has no expiry.
+    Persistent,
+    /// The key expires then.
+    At(UnixMillis),
+}
+
+/// What INFO says of a database.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DatabaseStats {
+    /// Keys.
+    pub keys: usize,
+    /// Keys with an expiry.
+    pub expires: usize,
+    /// Average time to live of those, in milliseconds.
+    pub average_ttl_ms: i64,
+    /// Hashes that have fields with an expiry.
+    pub field_expires: usize,
+}
+
+/// One database at one point in time. Its methods take `&mut self` so that a closure cannot use it again.
+#[derive(Debug)]
+pub struct Database<'a> {
+    pub(super) keyspace: &'a Keyspace,
+    pub(super) data: &'a DatabaseData,
+    /// Place of `data` in the locking order.
+    pub(super) place: usize,
+    pub(super) index: usize,
+    pub(super) now: UnixMillis,
+    touch: bool,
+}
+
+/// Seconds on the access clock.
+pub(super) fn access_seconds(now: UnixMillis) -> u32 {
+    u32::try_from(now.seconds()).unwrap_or_default()
+}
+
+impl<'a> Database<'a> {
+    pub(super) fn new(keyspace: &'a Keyspace, index: usize, now: UnixMillis) -> Self {
+        let (place, data) = keyspace.data(index);
+        Self { keyspace, data, place, index, now, touch: true }
+    }
+
+    /// The index by which the database was asked for.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// CLIENT NO-TOUCH: accesses do not move the access clock.
+    pub fn without_touching(&mut self) {
+        self.touch = false;
+    }
+
+    /// Reads a hash; a missing key is an empty one.
+    pub fn view<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
+        let access = self.access();
+        self.with_record(key, |this, shard, hash| {
+            let Some(record) = find(shard, hash, key) else {
+                this.keyspace.stats.misses.fetch_add(1, Ordering::Relaxed);
+                return read(&HashView { body: Body::Missing, access: &access });
+            };
+            this.keyspace.stats.hits.fetch_add(1, Ordering::Relaxed);
+            if this.touch {
+                record.set_access(access_seconds(this.now));
+            }
+            let body = match record {
+                Record::Packed(bytes) => Body::Packed(Packed::new(bytes)),
+                Record::Table(record) => Body::Table(record),
+            };
+            let result = read(&HashView { body, access: &access });
+            if !access.found_due.borrow().is_empty() {
+                this.edit(shard, hash, key, &access, |_| ());
+            }
+            result
+        })
+    }
+
+    /// Changes a hash. A missing key is an empty one; a hash that ends empty is gone with its expiry.
+    pub fn update<R>(&mut self, key: &[u8], change: impl FnOnce(&mut HashEdit<'_>) -> R) -> R {
+        let access = self.access();
+        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &access, change))
+    }
+
+    /// Whether the key exists.
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.with_record(key, |this, shard, hash| {
+            let found = find(shard, hash, key).is_some();
+            let stats = &this.keyspace.stats;
+            if found { &stats.hits } else { &stats.misses }.fetch_add(1, Ordering::Relaxed);
+            found
+        })
+    }
+
+    /// Moves the key's access clock; tells whether the key exists.
+    pub fn touch(&mut self, key: &[u8]) -> bool {
+        self.with_record(key, |this, shard, hash| {
+            let found = find(shard, hash, key);
+            if let Some(record) = found {
+                record.set_access(access_seconds(this.now));
+                return true;
+            }
+            false
+        })
+    }
+
+    /// Removes a key; tells whether it existed.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let removed = self.with_record(key, |this, shard, hash| this.take(shard, hash, key));
+        removed.is_some()
+    }
+
+    /// When the key expires.
+    pub fn key_expiry(&mut self, key: &[u8]) -> KeyExpiry {
+        self.with_record(key, |_, shard, hash| match find(shard, hash, key) {
+            None => KeyExpiry::Missing,
+            Some(record) => record.key_expiry().map_or(KeyExpiry::Persistent, KeyExpiry::At),
+        })
+    }
+
+    /// Sets when the key expires, which deletes it if that is not in the future; false if there is no such key.
+    pub fn set_key_expiry(&mut self, key: &[u8], at: UnixMillis) -> bool {
+        if at <= self.now {
+            return self.remove(key);
+        }
+        self.change_key_expiry(key, Some(at)) != KeyExpiry::Missing
+    }
+
+    /// Takes the key's expiry away; false if there is no such key or it had none.
+    pub fn persist(&mut self, key: &[u8]) -> bool {
+        matches!(self.change_key_expiry(key, None), KeyExpiry::At(_))
+    }
+
+    /// Gives the expiry the key had.
+    fn change_key_expiry(&mut self, key: &[u8], expiry: Option<UnixMillis>) -> KeyExpiry {
+        self.with_record(key, |this, shard, hash| {
+            let Some(record) = find(shard, hash, key) else { return KeyExpiry::Missing };
+            let before = Footprint::of(record);
+            record.set_key_expiry(expiry);
+            let after = Footprint::of(record);
+            this.data.account(shard_of(hash), hash, before, after);
+            before.key_expiry().map_or(KeyExpiry::Persistent, KeyExpiry::At)
+        })
+    }
+
+    /// The encoding that Redis would use for the hash; does not move the access clock.
+    pub fn encoding(&mut self, key: &[u8]) -> Option<&'static str> {
+        self.with_record(key, |_, shard, hash| find(shard, hash, key).map(|record| record.encoding()))
+    }
+
+    /// Seconds since the last access; does not move the access clock.
+    pub fn idle_seconds(&mut self, key: &[u8]) -> Option<i64> {
+        let now = access_seconds(self.now);
+        self.with_record(key, |_, shard, hash| {
+            find(shard, hash, key).map(|record| i64::from(now.saturating_sub(record.access())))
+        })
+    }
+
+    /// Number of keys, those included that are due but not yet reclaimed.
+    pub fn len(&self) -> usize {
+        self.data.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database holds no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Numbers for INFO.
+    pub fn stats(&self) -> DatabaseStats {
+        let expires = self.data.keys_with_expiry.load(Ordering::Relaxed);
+        let sum = self.data.expiry_sum.load(Ordering::Relaxed);
+        let average = i64::try_from(expires).ok().and_then(|count| sum.checked_div(count));
+        DatabaseStats {
+            keys: self.len(),
+            expires,
+            average_ttl_ms: average.map_or(0, |at| at.saturating_sub(self.now.0).max(0)),
+            field_expires: self.data.keys_with_field_expiry.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A key at random.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        const TRIES: usize = 200;
+        let mut random = Random::from_entropy();
+        for _ in 0..TRIES {
+            // A random number of keys to skip, counted through the shards: each key is as likely as any other.
+            let mut skip = random.below(self.len().max(1));
+            for index in 0..SHARDS {
+                let found = self.data.with_shard(index, |shard| {
+                    if skip >= shard.len() {
+                        skip -= shard.len();
+                        return None;
+                    }
+                    shard.iter().nth(skip).map(|(record, ())| (record.key().to_vec(), self.is_due(record)))
+                });
+                match found {
+                    Some((key, false)) => return Some(key),
+                    Some((_, true)) => break,
+                    None => {}
+                }
+            }
+            if self.is_empty() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Visits about `count` keys from `cursor` on, all of one position together; gives the cursor to go on with.
+    pub fn scan(&mut self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&[u8])) -> ScanCursor {
+        let from = cursor.position();
+        let mut visited = 0;
+        for index in from.shard(SHARDS)..SHARDS {
+            let next = self.data.with_shard(index, |shard| {
+                let mut ahead: Vec<(Position, &Record)> = shard
+                    .iter()
+                    .map(|(record, ())| (self.keyspace.hasher.position(record.key()), record))
+                    .filter(|&(position, _)| position >= from)
+                    .collect();
+                let left = count - visited;
+                if ahead.len() > left {
+                    ahead.select_nth_unstable_by_key(left, |&(position, _)| position);
+                }
+                let stop = ahead.get(left).map(|&(position, _)| position);
+                for &(position, record) in &ahead {
+                    if stop.is_none_or(|stop| position < stop) {
+                        visited += 1;
+                        if !self.is_due(record) {
+                            visit(record.key());
+                        }
+                    }
+                }
+                stop
+            });
+            if let Some(position) = next {
+                return ScanCursor::at(position);
+            }
+            if visited >= count && index + 1 < SHARDS {
+                return ScanCursor::at(Position::of_shard(index + 1, SHARDS));
+            }
+        }
+        ScanCursor::END
+    }
+
+    /// Visits every key, shard by shard.
+    pub fn for_each_key(&mut self, mut visit: impl FnMut(&[u8])) {
+        for index in 0..SHARDS {
+            self.data.with_shard(index, |shard| {
+                for (record, ()) in shard.iter() {
+                    if !self.is_due(record) {
+                        visit(record.key());
+                    }
+                }
+            });
+        }
+    }
+
+    /// Removes all keys.
+    pub fn flush(&mut self) {
+        for index in 0..SHARDS {
+            let removed = self.data.with_shard(index, |shard| {
+                for (record, ()) in shard.iter() {
+                    let hash = self.keyspace.hasher.hash(record.key());
+                    self.data.account(index, hash, Footprint::of(record), Footprint::NONE);
+                }
+                std::mem::take(shard)
+            });
+            drop(removed);
+        }
+    }
+
+    pub(super) fn access(&self) -> Access<'a> {
+        Access {
+            now: self.now,
+            hasher: &self.keyspace.hasher,
+            show_due: self.keyspace.show_due(),
+            found_due: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Whether the key's own expiry has come.
+    pub(super) fn is_due(&self, record: &Record) -> bool {
+        record.key_expiry().is_some_and(|at| at < self.now) && !self.keyspace.show_due()
+    }
+
+    /// Runs `work` with the key's shard locked, after reclaiming the key if it is due.
+    pub(super) fn with_record<R>(&mut self, key: &[u8], work: impl FnOnce(&Self, &mut Shard, u64) -> R) -> R {
+        let hash = self.keyspace.hasher.hash(key);
+        let this = &*self;
+        self.data.with_shard(shard_of(hash), |shard| {
+            this.reclaim_if_due(shard, hash, key);
+            work(this, shard, hash)
+        })
+    }
+
+    pub(super) fn reclaim_if_due(&self, shard: &mut Shard, hash: u64, key: &[u8]) {
+        if find(shard, hash, key).is_some_and(|record| self.is_due(record)) {
+            self.take(shard, hash, key);
+            self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a record out of its shard.
+    pub(super) fn take(&self, shard: &mut Shard, hash: u64, key: &[u8]) -> Option<Record> {
+        let entry = shard.find_entry(hash, |(record, ())| record.key() == key).ok()?;
+        let ((record, ()), _) = entry.remove();
+        self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
+        Some(record)
+    }
+
+    /// Puts a record whose key is not there into its shard.
+    pub(super) fn put(&self, shard: &mut Shard, hash: u64, record: Record) {
+        self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
+        shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
+    }
+
+    pub(super) fn edit<R>(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        key: &[u8],
+        access: &Access<'_>,
+        change: impl FnOnce(&mut HashEdit<'_>) -> R,
+    ) -> R {
+        let limits = self.keyspace.limits();
+        let Some(record) = find(shard, hash, key) else {
+            let mut edit = HashEdit::of_missing(key, access, limits);
+            let result = change(&mut edit);
+            if let Some(record) = edit.into_new_record() {
+                self.put(shard, hash, record);
+            }
+            return result;
+        };
+        let before = Footprint::of(record);
+        let mut edit = HashEdit::of_record(record, key, access, limits);
+        let result = change(&mut edit);
+        let reclaimed = if access.found_due.borrow().is_empty() { 0 } else { edit.remove_found_due() };
+        let empty = edit.is_empty();
+        drop(edit);
+        if reclaimed > 0 {
+            self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
+        }
+        if self.touch {
+            record.set_access(access_seconds(self.now));
+        }
+        let after = Footprint::of(record);
+        self.data.account(shard_of(hash), hash, before, after);
+        if empty {
+            self.take(shard, hash, key);
+        }
+        result
+    }
+}
+
+/// The shard of a key, by its hash: in the order of positions.
+pub(super) fn shard_of(hash: u64) -> usize {
+    Position::of_hash(hash).shard(SHARDS)
+}
+
+pub(super) fn find<'s>(shard: &'s mut Shard, hash: u64, key: &[u8]) -> Option<&'s mut Record> {
+    shard.find_mut(hash, |(record, ())| record.key() == key).map(|(record, ())| record)
+}

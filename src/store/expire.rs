@@ -1,0 +1,180 @@
+//! Expiry: what is due when, and reclaiming it in the background.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::database::{Database, find};
+use super::entry::Record;
+use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
+use crate::base::clock::UnixMillis;
+
+/// When the keys of one shard have something due: the time, and the key's hash.
+pub(super) type DueIndex = BTreeSet<(UnixMillis, u64)>;
+
+/// Keys reclaimed, or looked at, per time a shard is locked.
+const KEYS_PER_LOCK: usize = 32;
+
+/// Fields reclaimed from one big hash per time its shard is locked.
+const FIELDS_PER_LOCK: usize = 256;
+
+/// Counters of expiry and lookups.
+#[derive(Debug, Default)]
+pub struct ExpireStats {
+    /// Keys reclaimed because their time had come.
+    pub expired_keys: AtomicU64,
+    /// Fields reclaimed because their time had come.
+    pub expired_fields: AtomicU64,
+    /// Lookups that found their key.
+    pub hits: AtomicU64,
+    /// Lookups that did not.
+    pub misses: AtomicU64,
+}
+
+/// What the database counts of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Footprint {
+    exists: bool,
+    key_expiry: Option<UnixMillis>,
+    first_field_expiry: Option<UnixMillis>,
+}
+
+impl Footprint {
+    /// Of a key that does not exist.
+    pub(super) const NONE: Self = Self { exists: false, key_expiry: None, first_field_expiry: None };
+
+    pub(super) fn of(record: &Record) -> Self {
+        Self {
+            exists: true,
+            key_expiry: record.key_expiry(),
+            first_field_expiry: record.first_field_expiry(),
+        }
+    }
+
+    pub(super) fn key_expiry(self) -> Option<UnixMillis> {
+        self.key_expiry
+    }
+
+    /// When the key, or a field of it, is due first.
+    fn due(self) -> Option<UnixMillis> {
+        match (self.key_expiry, self.first_field_expiry) {
+            (Some(key), Some(field)) => Some(key.min(field)),
+            (key, field) => key.or(field),
+        }
+    }
+}
+
+impl DatabaseData {
+    /// Brings counters and due index up to date with a change of the key with `hash`, whose shard is locked.
+    pub(super) fn account(&self, shard: usize, hash: u64, before: Footprint, after: Footprint) {
+        if before == after {
+            return;
+        }
+        step(&self.keys, before.exists, after.exists);
+        step(&self.keys_with_expiry, before.key_expiry.is_some(), after.key_expiry.is_some());
+        step(&self.keys_with_field_expiry, before.first_field_expiry.is_some(), after.first_field_expiry.is_some());
+        if before.key_expiry != after.key_expiry {
+            let at = |footprint: Footprint| footprint.key_expiry.map_or(0, |at| at.0);
+            self.expiry_sum.fetch_add(at(after).wrapping_sub(at(before)), Ordering::Relaxed);
+        }
+        let (old, new) = (before.due(), after.due());
+        if old != new
+            && let Some(index) = self.due(shard)
+        {
+            let mut index = index.lock();
+            if let Some(at) = old {
+                index.remove(&(at, hash));
+            }
+            if let Some(at) = new {
+                index.insert((at, hash));
+            }
+        }
+    }
+}
+
+fn step(counter: &std::sync::atomic::AtomicUsize, before: bool, after: bool) {
+    match (before, after) {
+        (false, true) => {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        (true, false) => {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
+
+impl Keyspace {
+    /// Reclaims what is due, in slices that each hold one shard for microseconds, until all is done or `go_on` says
+    /// no. Tells whether anything due is left.
+    pub fn expire_due(&self, now: UnixMillis, mut go_on: impl FnMut() -> bool) -> bool {
+        let mut left = false;
+        for index in 0..self.database_count() {
+            if !self.is_used(index) {
+                continue;
+            }
+            let database = self.database(index, now);
+            for shard in 0..SHARDS {
+                while database.has_due(shard) {
+                    if !go_on() {
+                        return true;
+                    }
+                    left |= !database.expire_slice(shard);
+                }
+            }
+        }
+        left
+    }
+
+    fn is_used(&self, index: usize) -> bool {
+        let (_, data) = self.data(index);
+        data.keys_with_expiry.load(Ordering::Relaxed) + data.keys_with_field_expiry.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Database<'_> {
+    fn has_due(&self, shard: usize) -> bool {
+        let first = self.data.due(shard).and_then(|index| index.lock().first().copied());
+        first.is_some_and(|(at, _)| at < self.now)
+    }
+
+    /// Reclaims a few of the keys and fields of a shard that are due; false if it could not.
+    fn expire_slice(&self, index: usize) -> bool {
+        self.data.with_shard(index, |shard| {
+            for _ in 0..KEYS_PER_LOCK {
+                let first = self.data.due(index).and_then(|due| due.lock().first().copied());
+                let Some((at, hash)) = first.filter(|&(at, _)| at < self.now) else { break };
+                if !self.expire_one(shard, at, hash) {
+                    // No key explains the mark, which `account` rules out; forget it rather than meet it for ever.
+                    if let Some(due) = self.data.due(index) {
+                        due.lock().remove(&(at, hash));
+                    }
+                    return false;
+                }
+            }
+            true
+        })
+    }
+
+    /// Reclaims the key with `hash`, or its due fields, because of its mark at `at`.
+    fn expire_one(&self, shard: &mut Shard, at: UnixMillis, hash: u64) -> bool {
+        let marked = shard.find(hash, |(record, ())| {
+            self.keyspace.hasher.hash(record.key()) == hash && Footprint::of(record).due() == Some(at)
+        });
+        let Some(key) = marked.map(|(record, ())| record.key().to_vec()) else { return false };
+        let Some(record) = find(shard, hash, &key) else { return false };
+        let stats = &self.keyspace.stats;
+        if record.key_expiry().is_some_and(|at| at < self.now) {
+            self.take(shard, hash, &key);
+            stats.expired_keys.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        let access = self.access();
+        let last_access = record.access();
+        let removed = self.edit(shard, hash, &key, &access, |edit| edit.remove_due(FIELDS_PER_LOCK));
+        if let Some(record) = find(shard, hash, &key) {
+            record.set_access(last_access);
+        }
+        stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
+        removed > 0
+    }
+}

@@ -1,0 +1,186 @@
+//! Reading a hash.
+
+use std::cell::RefCell;
+
+use super::table::TableEntry;
+use crate::base::clock::UnixMillis;
+use crate::base::random::Random;
+use crate::store::entry::{Packed, TableRecord};
+use crate::store::keyspace::KeyHasher;
+use crate::store::scan::ScanCursor;
+
+/// When a field expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldExpiry {
+    /// There is no such field, or it is due.
+    NoField,
+    /// The field has no expiry.
+    Persistent,
+    /// The field expires then.
+    At(UnixMillis),
+}
+
+/// The circumstances of one access to a hash.
+#[derive(Debug)]
+pub(in crate::store) struct Access<'a> {
+    pub(in crate::store) now: UnixMillis,
+    pub(in crate::store) hasher: &'a KeyHasher,
+    /// DEBUG SET-ALLOW-ACCESS-EXPIRED: due fields are visible.
+    pub(in crate::store) show_due: bool,
+    /// Fields that were asked for by name and found due: they are reclaimed when the access ends, as Redis does.
+    pub(in crate::store) found_due: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Access<'_> {
+    pub(in crate::store) fn is_due(&self, expiry: Option<UnixMillis>) -> bool {
+        !self.show_due && expiry.is_some_and(|at| at < self.now)
+    }
+}
+
+/// Where the fields are.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum Body<'a> {
+    Missing,
+    Packed(Packed<'a>),
+    Table(&'a TableRecord),
+}
+
+/// A hash to read. A missing key is an empty hash.
+#[derive(Debug, Clone, Copy)]
+pub struct HashView<'a> {
+    pub(in crate::store) body: Body<'a>,
+    pub(in crate::store) access: &'a Access<'a>,
+}
+
+impl<'a> HashView<'a> {
+    /// The time of this access.
+    pub fn now(&self) -> UnixMillis {
+        self.access.now
+    }
+
+    /// Whether the key does not exist.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.body, Body::Missing)
+    }
+
+    /// Number of fields, those included that are due but not yet reclaimed (as HLEN counts).
+    pub fn len(&self) -> usize {
+        match self.body {
+            Body::Missing => 0,
+            Body::Packed(packed) => packed.count(),
+            Body::Table(record) => record.table.len(),
+        }
+    }
+
+    /// Whether [`HashView::len`] is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of fields that [`HashView::iter`] gives.
+    pub fn live_len(&self) -> usize {
+        if self.access.show_due {
+            return self.len();
+        }
+        match self.body {
+            Body::Missing => 0,
+            Body::Packed(packed) if packed.has_field_expiries() => self.iter().count(),
+            Body::Packed(packed) => packed.count(),
+            Body::Table(record) => record.table.len() - record.table.due_count(before(self.access.now)),
+        }
+    }
+
+    /// The value of a field, unless it is due.
+    pub fn get(&self, field: &[u8]) -> Option<&'a [u8]> {
+        let entry = self.find(field)?;
+        if self.access.is_due(entry.expiry) {
+            self.access.found_due.borrow_mut().push(field.to_vec());
+            return None;
+        }
+        Some(entry.value)
+    }
+
+    /// Whether the field exists and is not due.
+    pub fn contains(&self, field: &[u8]) -> bool {
+        self.get(field).is_some()
+    }
+
+    /// When a field expires.
+    pub fn field_expiry(&self, field: &[u8]) -> FieldExpiry {
+        match self.find(field) {
+            None => FieldExpiry::NoField,
+            Some(entry) if self.access.is_due(entry.expiry) => FieldExpiry::NoField,
+            Some(entry) => entry.expiry.map_or(FieldExpiry::Persistent, FieldExpiry::At),
+        }
+    }
+
+    /// The fields that are not due with their values; small hashes in insertion order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let access = self.access;
+        let (packed, table) = match self.body {
+            Body::Missing => (None, None),
+            Body::Packed(packed) => (Some(packed.entries()), None),
+            Body::Table(record) => (None, Some(record.table.iter())),
+        };
+        let packed = packed.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
+        let table = table.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
+        packed
+            .chain(table)
+            .filter(move |&(_, _, expiry)| !access.is_due(expiry))
+            .map(|(field, value, _)| (field, value))
+    }
+
+    /// A field at random with its value, unless all are due.
+    pub fn random(&self, random: &mut Random) -> Option<(&'a [u8], &'a [u8])> {
+        match self.body {
+            Body::Missing => None,
+            Body::Packed(_) => {
+                let live = self.live_len();
+                if live == 0 { None } else { self.iter().nth(random.below(live)) }
+            }
+            Body::Table(record) => record
+                .table
+                .random(random, |entry| !self.access.is_due(entry.expiry))
+                .map(|entry| (entry.field, entry.value)),
+        }
+    }
+
+    /// Visits about `count` fields from `cursor` on (all of them for a small hash); gives the cursor to go on with.
+    pub fn scan(
+        &self,
+        cursor: ScanCursor,
+        count: usize,
+        mut visit: impl FnMut(&'a [u8], &'a [u8]),
+    ) -> ScanCursor {
+        match self.body {
+            Body::Missing => ScanCursor::END,
+            Body::Packed(_) => {
+                self.iter().for_each(|(field, value)| visit(field, value));
+                ScanCursor::END
+            }
+            Body::Table(record) => record.table.scan(cursor, count, |entry| {
+                if !self.access.is_due(entry.expiry) {
+                    visit(entry.field, entry.value);
+                }
+            }),
+        }
+    }
+
+    /// The field's entry, due or not.
+    pub(in crate::store) fn find(&self, field: &[u8]) -> Option<TableEntry<'a>> {
+        match self.body {
+            Body::Missing => None,
+            Body::Packed(packed) => packed.entries().find_field(field).map(|entry| TableEntry {
+                field: entry.field,
+                value: entry.value,
+                expiry: entry.expiry,
+            }),
+            Body::Table(record) => record.table.find(self.access.hasher.position(field), field),
+        }
+    }
+}
+
+/// The latest time at which an expiry is due at `now`.
+pub(in crate::store) fn before(now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(1))
+}

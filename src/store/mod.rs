@@ -1,0 +1,19 @@
+//! The data: hashes by key in a sharded keyspace. Knows no wire format, no runtime and no sessions.
+//!
+//! Commands reach it only through closures given to [`Database::view`] and [`Database::update`]; a closure runs under
+//! the lock of the key's shard and cannot reach another key, so locks cannot be taken in a wrong order.
+
+mod database;
+mod entry;
+mod expire;
+pub mod hash;
+mod keyspace;
+mod scan;
+mod transfer;
+
+pub use database::{Database, DatabaseStats, KeyExpiry};
+pub use expire::ExpireStats;
+pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome};
+pub use keyspace::{HashLimits, Keyspace};
+pub use scan::ScanCursor;
+pub use transfer::{Replace, Transfer};

@@ -15,7 +15,13 @@ use crate::services::stats::CommandId;
 const QUOTED: usize = 128;
 
 /// Runs one request and writes exactly one reply (or none, if the client wants none).
-pub fn dispatch(services: &Services, session: &mut Session, reply: &mut ReplyWriter, mut args: Args<'_>, now: UnixMillis) {
+pub fn dispatch(
+    services: &Services,
+    session: &mut Session,
+    reply: &mut ReplyWriter,
+    mut args: Args<'_>,
+    now: UnixMillis,
+) {
     let mark = reply.mark();
     let outcome = match admit(session, &mut args) {
         Ok((id, handler)) => call(services, session, reply, &mut args, now, (id, handler)),

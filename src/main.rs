@@ -1,5 +1,6 @@
 //! The `hashd` program: reads the configuration, starts logging, runs the server.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use hashd::config::{Config, Startup};
@@ -34,13 +35,14 @@ fn main() -> ExitCode {
 
 /// Logs to standard output at `loglevel`, as text or JSON by `logformat`.
 fn start_logging(config: &Config) {
-    let level = match config.loglevel().as_str() {
+    let level = match config.loglevel() {
         "debug" => tracing::Level::TRACE,
         "verbose" => tracing::Level::DEBUG,
         "notice" => tracing::Level::INFO,
         "warning" => tracing::Level::WARN,
         _ => return,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(std::io::stdout().is_terminal());
     if config.logformat() == "json" { builder.json().init() } else { builder.init() }
 }

@@ -22,7 +22,7 @@ const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 /// Runs the server until a signal or SHUTDOWN stops it.
 pub fn run(config: Config) -> std::io::Result<()> {
     let config = Arc::new(config);
-    let databases = usize::try_from(config.databases()).unwrap_or(16);
+    let databases = config.databases();
     let keyspace = Arc::new(Keyspace::new(databases, limits(&config)));
     let clock = Arc::new(Clock::system());
     let services = Arc::new(Services::new(config, keyspace, clock, table::names()));
@@ -31,13 +31,13 @@ pub fn run(config: Config) -> std::io::Result<()> {
 
 async fn serve(services: Arc<Services>) -> std::io::Result<()> {
     let config = Arc::clone(&services.config);
-    let port = u16::try_from(config.port()).unwrap_or(0);
+    let port = config.port();
     let backlog = u32::try_from(config.tcp_backlog()).unwrap_or(511);
     let tcp = if port == 0 { Vec::new() } else { bind_tcp(&config.bind(), port, backlog)? };
     let path = config.unixsocket();
     let unix = if path.is_empty() { None } else { Some(bind_unix(&path, socket_mode(&config))?) };
 
-    let workers = usize::try_from(config.io_threads()).unwrap_or(1).max(1);
+    let workers = config.io_threads().max(1);
     let workers: Vec<Worker> =
         (0..workers).map(|index| Worker::start(index, Arc::clone(&services))).collect::<Result<_, _>>()?;
     let threads = workers.len();
@@ -96,13 +96,13 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
 
 fn limits(config: &Config) -> HashLimits {
     HashLimits {
-        max_listpack_entries: usize::try_from(config.hash_max_listpack_entries()).unwrap_or(usize::MAX),
+        max_listpack_entries: config.hash_max_listpack_entries(),
         max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
     }
 }
 
-/// `unixsocketperm` is written in octal: 700 means 0o700; 0 leaves the permissions to the umask.
+/// `unixsocketperm`; 0 leaves the permissions to the umask.
 fn socket_mode(config: &Config) -> Option<u32> {
     let mode = config.unixsocketperm();
-    (mode != 0).then(|| u32::try_from(mode).unwrap_or(0o700))
+    (mode != 0).then_some(mode)
 }

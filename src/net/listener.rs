@@ -17,7 +17,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
-const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
+const PROTECTED: &[u8] =
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
 connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode \
 sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same \
@@ -49,7 +50,7 @@ impl Dealer {
 
     fn admit(&self, peer: Peer) -> Option<Arc<Client>> {
         let stats = &self.services.stats;
-        let limit = usize::try_from(self.services.config.maxclients()).unwrap_or(usize::MAX);
+        let limit = self.services.config.maxclients();
         let client = self.services.clients.connect(peer, self.services.clock.now(), limit);
         let counter = if client.is_some() { &stats.connections_received } else { &stats.connections_rejected };
         counter.fetch_add(1, Ordering::Relaxed);

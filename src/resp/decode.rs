@@ -19,10 +19,7 @@ pub struct ArgRange {
 impl ArgRange {
     /// The range of `length` bytes from `start`; buffers are far smaller than 4 GiB, larger values saturate.
     pub fn new(start: usize, length: usize) -> Self {
-        Self {
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            length: u32::try_from(length).unwrap_or(u32::MAX),
-        }
+        Self { start: u32::try_from(start).unwrap_or(u32::MAX), length: u32::try_from(length).unwrap_or(u32::MAX) }
     }
 
     /// The bytes of this argument in `buffer`.
@@ -304,6 +301,6 @@ mod tests {
         ] {
             assert_eq!(decode_all(&[text]), Err(error));
         }
-        assert_eq!(decode_all(&[&[b'a'; MAX_LINE + 2]]), Err(ProtocolError::InlineTooLong));
+        assert_eq!(decode_all(&[&vec![b'a'; MAX_LINE + 2]]), Err(ProtocolError::InlineTooLong));
     }
 }

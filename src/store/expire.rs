@@ -43,11 +43,7 @@ impl Footprint {
     pub(super) const NONE: Self = Self { exists: false, key_expiry: None, first_field_expiry: None };
 
     pub(super) fn of(record: &Record) -> Self {
-        Self {
-            exists: true,
-            key_expiry: record.key_expiry(),
-            first_field_expiry: record.first_field_expiry(),
-        }
+        Self { exists: true, key_expiry: record.key_expiry(), first_field_expiry: record.first_field_expiry() }
     }
 
     pub(super) fn key_expiry(self) -> Option<UnixMillis> {

@@ -222,6 +222,12 @@ impl<'a> HashEdit<'a> {
         self.body = EditBody::Packed(bytes);
     }
 
+    /// Notes that a command that sets expiries has met this hash. Redis widens a listpack for that whatever comes of the
+    /// command, and `OBJECT ENCODING` shows it.
+    pub fn note_expiry_command(&mut self) {
+        self.add_flags(RecordFlags::REPORT_EXPIRIES);
+    }
+
     /// Sets a field's expiry; false if there is no such field. A past time is the caller's to handle.
     pub fn set_field_expiry(&mut self, field: &[u8], at: UnixMillis) -> bool {
         if self.view().find(field).is_none() {
@@ -266,7 +272,7 @@ impl<'a> HashEdit<'a> {
     }
 
     /// Removes up to `limit` fields that are due; gives their number.
-    pub(in crate::store) fn remove_due(&mut self, limit: usize) -> usize {
+    pub fn remove_due(&mut self, limit: usize) -> usize {
         let due = super::view::before(self.access.now);
         let mut removed = 0;
         match &mut self.body {
@@ -284,9 +290,8 @@ impl<'a> HashEdit<'a> {
     /// Removes the fields that were asked for and found due in this access; gives their number.
     pub(in crate::store) fn remove_found_due(&mut self) -> usize {
         let found = self.access.found_due.take();
-        let still_due = |edit: &Self, field: &[u8]| {
-            edit.view().find(field).is_some_and(|entry| edit.access.is_due(entry.expiry))
-        };
+        let still_due =
+            |edit: &Self, field: &[u8]| edit.view().find(field).is_some_and(|entry| edit.access.is_due(entry.expiry));
         found.into_iter().filter(|field| still_due(self, field) && self.remove(field)).count()
     }
 

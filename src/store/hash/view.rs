@@ -146,12 +146,7 @@ impl<'a> HashView<'a> {
     }
 
     /// Visits about `count` fields from `cursor` on (all of them for a small hash); gives the cursor to go on with.
-    pub fn scan(
-        &self,
-        cursor: ScanCursor,
-        count: usize,
-        mut visit: impl FnMut(&'a [u8], &'a [u8]),
-    ) -> ScanCursor {
+    pub fn scan(&self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> ScanCursor {
         match self.body {
             Body::Missing => ScanCursor::END,
             Body::Packed(_) => {

@@ -1,0 +1,211 @@
+//! Commands for running the server: configuration, time, memory, modules, shutdown.
+
+use std::sync::atomic::Ordering;
+
+use super::reply_help;
+use crate::base::{clock, glob};
+use crate::handler::session::Then;
+use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::services::REDIS_VERSION;
+use crate::store::HashLimits;
+
+/// `CONFIG GET parameter [parameter ...]` -> map: names and values of the parameters that match the patterns.
+pub fn config_get(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = args.rest().collect();
+    let found = ctx.services.config.get(&patterns, glob::matches_ignore_case);
+    ctx.reply.map(found.len());
+    for (name, value) in found {
+        ctx.reply.bulk(name.as_bytes());
+        ctx.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+/// `CONFIG SET parameter value [parameter value ...]` -> OK: changes all of the parameters or none.
+pub fn config_set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    if !args.remaining().is_multiple_of(2) {
+        return Err(CommandError::Syntax);
+    }
+    let pairs: Vec<(&[u8], &[u8])> = args.pairs().collect();
+    let changed = ctx.services.config.set(&pairs).map_err(CommandError::text)?;
+    if changed.iter().any(|name| name.starts_with("hash-max-")) {
+        apply_hash_limits(ctx);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Tells the keyspace up to which sizes hashes stay compact.
+fn apply_hash_limits(ctx: &Context<'_>) {
+    let config = &ctx.services.config;
+    ctx.services.keyspace.set_limits(HashLimits {
+        max_listpack_entries: config.hash_max_listpack_entries(),
+        max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
+    });
+}
+
+/// `CONFIG RESETSTAT` -> OK: sets the counters that INFO reports to zero.
+pub fn config_resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    ctx.services.stats.reset();
+    let store = &ctx.services.keyspace.stats;
+    for counter in [&store.expired_keys, &store.expired_fields, &store.hits, &store.misses] {
+        counter.store(0, Ordering::Relaxed);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `CONFIG HELP` -> array: what the subcommands do.
+pub fn config_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    reply_help(
+        ctx.reply,
+        "CONFIG",
+        &[
+            "GET <pattern>",
+            "    Return parameters matching the glob-like <pattern> and their values.",
+            "SET <directive> <value>",
+            "    Set the configuration <directive> to <value>.",
+            "RESETSTAT",
+            "    Reset statistics reported by the INFO command.",
+        ],
+    );
+    Ok(())
+}
+
+/// `TIME` -> array: seconds since the Unix epoch, and microseconds within the second.
+pub fn time(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    let now = i64::try_from(clock::unix_micros()).unwrap_or(i64::MAX);
+    ctx.reply.array(2);
+    ctx.reply.bulk_integer(now / 1_000_000);
+    ctx.reply.bulk_integer(now % 1_000_000);
+    Ok(())
+}
+
+/// `LOLWUT [VERSION version]` -> text: a small picture, and the version.
+pub fn lolwut(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    if args.remaining() > 1 && args.take_word("version") {
+        args.next_i64()?;
+    }
+    ctx.reply.verbatim(format!("{}\nRedis ver. {REDIS_VERSION}\n", sierpinski()).as_bytes());
+    Ok(())
+}
+
+/// A triangle in which a place is filled when row and column share no bit.
+fn sierpinski() -> String {
+    const ROWS: usize = 16;
+    let mut picture = String::new();
+    for row in (0..ROWS).rev() {
+        picture.push_str(&" ".repeat(row));
+        let line: String = (0..ROWS - row).map(|column| if row & column == 0 { "# " } else { "  " }).collect();
+        picture.push_str(line.trim_end());
+        picture.push('\n');
+    }
+    picture
+}
+
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]` -> nothing: stops the server. Nothing is saved by this version, so
+/// that SAVE fails unless FORCE says to stop all the same.
+pub fn shutdown(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let (mut nosave, mut save, mut force, mut now, mut abort) = (false, false, false, false, false);
+    while !args.is_empty() {
+        if args.take_word("nosave") {
+            nosave = true;
+        } else if args.take_word("save") {
+            save = true;
+        } else if args.take_word("force") {
+            force = true;
+        } else if args.take_word("now") {
+            now = true;
+        } else if args.take_word("abort") {
+            abort = true;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if (abort && (nosave || save || force || now)) || (nosave && save) {
+        return Err(CommandError::Syntax);
+    }
+    if abort {
+        return Err(CommandError::Fixed("ERR No shutdown in progress."));
+    }
+    if save && !force {
+        return Err(CommandError::Fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    ctx.services.request_shutdown();
+    ctx.session.then = Then::Shutdown;
+    Ok(())
+}
+
+/// `READONLY`, `READWRITE`, `ASKING`, `CLUSTER ...` -> error: there is no cluster.
+pub fn cluster_disabled(_ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    Err(CommandError::Fixed("ERR This instance has cluster support disabled"))
+}
+
+/// `MEMORY USAGE key [SAMPLES count]` -> integer: an estimate of the bytes that a key takes, from the sizes of `count`
+/// of its fields (all of them if 0); null if it does not exist.
+pub fn memory_usage(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    /// Fields looked at by default, as in Redis.
+    const SAMPLES: usize = 5;
+    let key = args.next_key()?;
+    let mut samples = SAMPLES;
+    while !args.is_empty() {
+        if args.remaining() < 2 || !args.take_word("samples") {
+            return Err(CommandError::Syntax);
+        }
+        samples = usize::try_from(args.next_i64()?).map_err(|_| CommandError::Syntax)?;
+    }
+    let Some(encoding) = ctx.store.encoding(key) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let limit = if samples == 0 { usize::MAX } else { samples };
+    let fields = ctx.store.view(key, |hash| {
+        let (mut seen, mut bytes) = (0_usize, 0_usize);
+        for (field, value) in hash.iter().take(limit) {
+            seen += 1;
+            bytes += field.len() + value.len() + overhead(encoding);
+        }
+        bytes.checked_div(seen).map_or(0, |_| scale(bytes, seen, hash.len()))
+    });
+    ctx.reply.count(KEY_OVERHEAD + key.len() + fields);
+    Ok(())
+}
+
+/// What a key takes besides its name and fields: entry, clock, table slot (an estimate).
+const KEY_OVERHEAD: usize = 64;
+
+/// What a field takes besides its name and value (an estimate).
+fn overhead(encoding: &str) -> usize {
+    if encoding == "hashtable" { 40 } else { 4 }
+}
+
+/// `bytes` for `seen` of `all` fields, for all of them.
+fn scale(bytes: usize, seen: usize, all: usize) -> usize {
+    if seen >= all { bytes } else { (bytes / seen).saturating_mul(all) }
+}
+
+/// `MEMORY HELP` -> array: what the subcommands do.
+pub fn memory_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    reply_help(
+        ctx.reply,
+        "MEMORY",
+        &[
+            "USAGE <key> [SAMPLES <count>]",
+            "    Return memory in bytes used by <key> and its value. Nested values are",
+            "    sampled up to <count> times (default: 5, 0 means sample all).",
+        ],
+    );
+    Ok(())
+}
+
+/// `MODULE LIST` -> array: empty, as there are no modules.
+pub fn module_list(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    ctx.reply.array(0);
+    Ok(())
+}
+
+/// `MODULE HELP` -> array: what the subcommands do.
+pub fn module_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    reply_help(ctx.reply, "MODULE", &["LIST", "    Return a list of loaded modules."]);
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Commands of the connection itself: handshake, authentication, database, end.
+
+use std::sync::atomic::Ordering;
+
+use subtle::ConstantTimeEq;
+
+use crate::base::number;
+use crate::handler::session::{ReplyMode, Session, Then};
+use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::resp::reply::RespVersion;
+use crate::services::{REDIS_VERSION, Services};
+
+const WRONG_PASSWORD: CommandError =
+    CommandError::Fixed("WRONGPASS invalid username-password pair or user is disabled.");
+const NO_PASSWORD_SET: CommandError = CommandError::Fixed(
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration \
+     is correct?",
+);
+const HELLO_NOT_AUTHENTICATED: CommandError = CommandError::Fixed(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
+     option can be used to authenticate the client and select the RESP protocol version at the same time",
+);
+const BAD_CLIENT_NAME: CommandError =
+    CommandError::Fixed("ERR Client names cannot contain spaces, newlines or special characters.");
+
+/// What HELLO asks for.
+#[derive(Default)]
+struct Hello<'a> {
+    version: Option<RespVersion>,
+    credentials: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+/// `HELLO [protover [AUTH username password] [SETNAME name]]` -> map: who the server is; switches the protocol.
+pub fn hello(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let wanted = parse_hello(args)?;
+    if let Some((user, password)) = wanted.credentials {
+        check_credentials(ctx.services, user, password)?;
+        ctx.session.authenticated = true;
+    }
+    if !ctx.session.authenticated {
+        return Err(HELLO_NOT_AUTHENTICATED);
+    }
+    if let Some(name) = wanted.name {
+        ctx.session.client.identity.lock().name = name.to_vec();
+    }
+    if let Some(version) = wanted.version {
+        set_version(ctx, version);
+    }
+    let id = i64::try_from(ctx.session.client.id.0).unwrap_or(i64::MAX);
+    ctx.reply.map(7);
+    for (key, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        ctx.reply.bulk(key.as_bytes());
+        ctx.reply.bulk(value.as_bytes());
+    }
+    for (key, value) in [("proto", i64::from(ctx.reply.version().number())), ("id", id)] {
+        ctx.reply.bulk(key.as_bytes());
+        ctx.reply.integer(value);
+    }
+    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+        ctx.reply.bulk(key.as_bytes());
+        ctx.reply.bulk(value.as_bytes());
+    }
+    ctx.reply.bulk(b"modules");
+    ctx.reply.array(0);
+    Ok(())
+}
+
+/// `AUTH [username] password` -> OK: lets the client in.
+pub fn auth(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let first = args.next_bytes()?;
+    let second = args.next_optional();
+    if !args.is_empty() {
+        return Err(CommandError::Syntax);
+    }
+    match second {
+        Some(password) => check_credentials(ctx.services, first, password)?,
+        None if required_password(ctx.services).is_empty() => return Err(NO_PASSWORD_SET),
+        None => check_credentials(ctx.services, b"default", first)?,
+    }
+    ctx.session.authenticated = true;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `PING [message]` -> PONG, or the message.
+pub fn ping(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let message = args.next_optional();
+    if !args.is_empty() {
+        return Err(CommandError::WrongArity("ping".into()));
+    }
+    match message {
+        Some(message) => ctx.reply.bulk(message),
+        None => ctx.reply.simple("PONG"),
+    }
+    Ok(())
+}
+
+/// `ECHO message` -> the message.
+pub fn echo(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    ctx.reply.bulk(args.next_bytes()?);
+    Ok(())
+}
+
+/// `SELECT index` -> OK: changes the database for the commands that follow.
+pub fn select(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let index = i32::try_from(args.next_i64()?).map_err(|_| CommandError::NotInteger)?;
+    let database = usize::try_from(index)
+        .ok()
+        .filter(|index| *index < ctx.services.keyspace.database_count())
+        .ok_or(CommandError::DatabaseOutOfRange)?;
+    set_database(ctx.session, database);
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `QUIT` -> OK: closes the connection.
+pub fn quit(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    ctx.session.then = Then::Close;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `RESET` -> RESET: brings the connection back to the state of a new one.
+pub fn reset(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    set_version(ctx, RespVersion::Resp2);
+    let session = &mut *ctx.session;
+    set_database(session, 0);
+    session.authenticated = required_password(ctx.services).is_empty();
+    session.reply_mode = ReplyMode::On;
+    session.fieldsets.clear();
+    session.client.fieldset_memory.store(0, Ordering::Relaxed);
+    session.client.no_evict.store(false, Ordering::Relaxed);
+    session.client.no_touch.store(false, Ordering::Relaxed);
+    session.client.identity.lock().name.clear();
+    ctx.reply.simple("RESET");
+    Ok(())
+}
+
+/// Reads HELLO's arguments; nothing changes before all of them are known to be good.
+fn parse_hello<'a>(args: &mut Args<'a>) -> Result<Hello<'a>, CommandError> {
+    let mut wanted = Hello::default();
+    let Some(version) = args.next_optional() else {
+        return Ok(wanted);
+    };
+    wanted.version = match number::parse_i64(version) {
+        Some(2) => Some(RespVersion::Resp2),
+        Some(3) => Some(RespVersion::Resp3),
+        Some(_) => return Err(CommandError::Fixed("NOPROTO unsupported protocol version")),
+        None => return Err(CommandError::Fixed("ERR Protocol version is not an integer or out of range")),
+    };
+    while let Some(option) = args.peek() {
+        if args.remaining() > 2 && args.take_word("auth") {
+            wanted.credentials = Some((args.next_bytes()?, args.next_bytes()?));
+        } else if args.remaining() > 1 && args.take_word("setname") {
+            let name = args.next_bytes()?;
+            if !name.iter().all(u8::is_ascii_graphic) {
+                return Err(BAD_CLIENT_NAME);
+            }
+            wanted.name = Some(name);
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(CommandError::text(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    Ok(wanted)
+}
+
+fn required_password(services: &Services) -> String {
+    services.config.requirepass()
+}
+
+/// Whether this user may come in with this password; there is one user, `default`.
+fn check_credentials(services: &Services, user: &[u8], password: &[u8]) -> Outcome {
+    let required = required_password(services);
+    let is_right = required.is_empty() || bool::from(required.as_bytes().ct_eq(password));
+    if is_right && user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+}
+
+fn set_version(ctx: &mut Context<'_>, version: RespVersion) {
+    ctx.reply.set_version(version);
+    ctx.session.client.resp.store(version.number(), Ordering::Relaxed);
+}
+
+fn set_database(session: &mut Session, database: usize) {
+    session.database = database;
+    session.client.database.store(database, Ordering::Relaxed);
+}

@@ -1,0 +1,242 @@
+//! `INFO`: the state of the server as text. Only what is measured is reported.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::clock;
+use crate::handler::{Args, Context, Outcome};
+use crate::services::{HASHD_VERSION, REDIS_VERSION};
+
+/// Writes the lines of one section.
+type Section = fn(&mut Text, &Context<'_>);
+
+/// The sections in order: name, title, whether they belong to the default ones, what writes them.
+const SECTIONS: &[(&str, &str, bool, Section)] = &[
+    ("server", "Server", true, server),
+    ("clients", "Clients", true, clients),
+    ("memory", "Memory", true, memory),
+    ("persistence", "Persistence", true, persistence),
+    ("stats", "Stats", true, stats),
+    ("replication", "Replication", true, replication),
+    ("cpu", "CPU", true, cpu),
+    ("modules", "Modules", true, no_lines),
+    ("commandstats", "Commandstats", false, command_stats),
+    ("errorstats", "Errorstats", true, no_lines),
+    ("cluster", "Cluster", true, cluster),
+    ("keyspace", "Keyspace", true, keyspace),
+];
+
+/// `INFO [section ...]` -> text: the sections asked for; `default` without any, `all` and `everything` for all.
+pub fn info(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let wanted: Vec<&[u8]> = args.rest().collect();
+    let is_named = |name: &str| wanted.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+    let all = is_named("all") || is_named("everything");
+    let default = wanted.is_empty() || is_named("default");
+    let mut text = Text::default();
+    for (name, title, is_default, write) in SECTIONS {
+        if all || (default && *is_default) || is_named(name) {
+            text.title(title);
+            write(&mut text, ctx);
+        }
+    }
+    ctx.reply.verbatim(text.0.as_bytes());
+    Ok(())
+}
+
+/// The text in the making.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn title(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        let _ = write!(self.0, "# {title}\r\n");
+    }
+
+    fn line(&mut self, name: &str, value: impl std::fmt::Display) {
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn counter(&mut self, name: &str, counter: &AtomicU64) {
+        self.line(name, counter.load(Ordering::Relaxed));
+    }
+
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.line(name, bytes);
+        self.line(&format!("{name}_human"), human_bytes(bytes));
+    }
+}
+
+fn server(text: &mut Text, ctx: &Context<'_>) {
+    let services = ctx.services;
+    let uptime = (ctx.now.0 - services.started_at.0).max(0) / 1000;
+    text.line("redis_version", REDIS_VERSION);
+    text.line("hashd_version", HASHD_VERSION);
+    text.line("redis_mode", "standalone");
+    text.line("os", operating_system());
+    text.line("arch_bits", usize::BITS);
+    text.line("multiplexing_api", "epoll");
+    text.line("process_id", std::process::id());
+    text.line("run_id", &services.run_id);
+    text.line("tcp_port", services.config.port());
+    text.line("server_time_usec", clock::unix_micros());
+    text.line("uptime_in_seconds", uptime);
+    text.line("uptime_in_days", uptime / 86_400);
+    let executable = std::env::current_exe().map(|path| path.display().to_string());
+    text.line("executable", executable.unwrap_or_default());
+    text.line("io_threads_active", i32::from(services.config.io_threads() > 1));
+}
+
+fn clients(text: &mut Text, ctx: &Context<'_>) {
+    text.line("connected_clients", ctx.services.clients.len());
+    text.line("maxclients", ctx.services.config.maxclients());
+    text.line("blocked_clients", 0);
+}
+
+/// `used_memory` is the resident set too: the allocator's own count is not available here.
+fn memory(text: &mut Text, ctx: &Context<'_>) {
+    let resident = resident_bytes().unwrap_or(0);
+    let limit = ctx.services.config.maxmemory();
+    text.bytes("used_memory", resident);
+    text.bytes("used_memory_rss", resident);
+    text.line("used_memory_source", "rss");
+    if let Some(total) = total_memory_bytes() {
+        text.bytes("total_system_memory", total);
+    }
+    text.bytes("maxmemory", limit);
+    text.line("maxmemory_policy", ctx.services.config.maxmemory_policy());
+    text.line("mem_allocator", "jemalloc");
+}
+
+fn persistence(text: &mut Text, _ctx: &Context<'_>) {
+    for name in ["loading", "async_loading", "rdb_bgsave_in_progress", "aof_enabled", "aof_rewrite_in_progress"] {
+        text.line(name, 0);
+    }
+}
+
+fn stats(text: &mut Text, ctx: &Context<'_>) {
+    let (server, store) = (&ctx.services.stats, &ctx.services.keyspace.stats);
+    text.counter("total_connections_received", &server.connections_received);
+    text.counter("total_commands_processed", &server.commands_processed);
+    text.counter("total_net_input_bytes", &server.bytes_in);
+    text.counter("total_net_output_bytes", &server.bytes_out);
+    text.counter("rejected_connections", &server.connections_rejected);
+    text.counter("expired_subkeys", &store.expired_fields);
+    text.counter("expired_keys", &store.expired_keys);
+    text.line("evicted_keys", 0);
+    text.counter("keyspace_hits", &store.hits);
+    text.counter("keyspace_misses", &store.misses);
+    text.counter("total_error_replies", &server.error_replies);
+}
+
+fn replication(text: &mut Text, _ctx: &Context<'_>) {
+    text.line("role", "master");
+    text.line("connected_slaves", 0);
+}
+
+/// Processor time, from the kernel's count in hundredths of a second.
+fn cpu(text: &mut Text, _ctx: &Context<'_>) {
+    let Some((user, system)) = processor_ticks() else { return };
+    for (name, ticks) in [("used_cpu_sys", system), ("used_cpu_user", user)] {
+        text.line(name, format_args!("{}.{:02}0000", ticks / 100, ticks % 100));
+    }
+}
+
+/// Calls by command. Their times are not measured.
+fn command_stats(text: &mut Text, ctx: &Context<'_>) {
+    for (name, counters) in ctx.services.stats.all_commands() {
+        let [calls, rejected, failed] =
+            [&counters.calls, &counters.rejected, &counters.failed].map(|counter| counter.load(Ordering::Relaxed));
+        if calls + rejected + failed > 0 {
+            let counts = format_args!("calls={calls},rejected_calls={rejected},failed_calls={failed}");
+            text.line(&format!("cmdstat_{name}"), counts);
+        }
+    }
+}
+
+fn cluster(text: &mut Text, _ctx: &Context<'_>) {
+    text.line("cluster_enabled", 0);
+}
+
+fn keyspace(text: &mut Text, ctx: &Context<'_>) {
+    let keyspace = &ctx.services.keyspace;
+    for index in 0..keyspace.database_count() {
+        let stats = keyspace.database(index, ctx.now).stats();
+        if stats.keys == 0 {
+            continue;
+        }
+        let (keys, expires, average_ttl, subexpiry) =
+            (stats.keys, stats.expires, stats.average_ttl_ms, stats.field_expires);
+        let counts = format_args!("keys={keys},expires={expires},avg_ttl={average_ttl},subexpiry={subexpiry}");
+        text.line(&format!("db{index}"), counts);
+    }
+}
+
+fn no_lines(_text: &mut Text, _ctx: &Context<'_>) {}
+
+/// `Linux 6.1.0 x86_64`
+fn operating_system() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
+}
+
+/// Bytes of this process in memory, as `/proc` counts its pages.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kibibytes(&status, "VmRSS:")
+}
+
+/// Bytes of memory of the machine.
+fn total_memory_bytes() -> Option<u64> {
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    kibibytes(&memory, "MemTotal:")
+}
+
+/// The number of kibibytes behind `name` in a file of `/proc`, as bytes.
+fn kibibytes(file: &str, name: &str) -> Option<u64> {
+    let line = file.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number * 1024)
+}
+
+/// User and system time of this process in hundredths of a second.
+fn processor_ticks() -> Option<(u64, u64)> {
+    let line = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, after_name) = line.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// `865.55K`, as Redis writes it.
+fn human_bytes(bytes: u64) -> String {
+    const STEP: u64 = 1024;
+    let mut unit = STEP;
+    for letter in ["K", "M", "G", "T"] {
+        if bytes < unit {
+            break;
+        }
+        if bytes / unit < STEP || letter == "T" {
+            let hundredths = (u128::from(bytes) * 100 + u128::from(unit) / 2) / u128::from(unit);
+            return format!("{}.{:02}{letter}", hundredths / 100, hundredths % 100);
+        }
+        unit *= STEP;
+    }
+    format!("{bytes}B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn human_readable_sizes() {
+        assert_eq!(human_bytes(0), "0B");
+        assert_eq!(human_bytes(1023), "1023B");
+        assert_eq!(human_bytes(886_320), "865.55K");
+        assert_eq!(human_bytes(15_720_448), "14.99M");
+        assert_eq!(human_bytes(25_276_502_016), "23.54G");
+    }
+}

@@ -1,0 +1,499 @@
+//! The command table: every command and subcommand the server knows, one row each.
+//!
+//! Everything users see about commands (COMMAND, COMMAND DOCS, ACL categories, key extraction) derives from it.
+//! To add a command, write its handler and add a row here.
+
+mod lookup;
+mod row;
+pub mod syntax;
+
+use super::{admin, client, connection, debug, hash, info, introspect, keys};
+use crate::handler::{Acl, CommandFlags, Spec};
+use crate::services::stats::CommandId;
+use lookup::NameIndex;
+use row::{
+    COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
+    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_UPDATE, Row, container, is_named_after, other, read,
+    write,
+};
+
+/// Pairs each variant of [`Command`] with its row; a container's subcommands stand in braces behind it.
+macro_rules! commands {
+    ($($variant:ident => $row:expr $(=> { $($sub:ident => $sub_row:expr,)+ })?;)+) => {
+        /// Every command and subcommand, in the order of [`CommandId`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u16)]
+        #[expect(missing_docs, reason = "each variant is named after its command")]
+        pub enum Command { $($variant, $($($sub,)+)?)+ }
+
+        /// The rows of all commands, each followed by those of its subcommands.
+        const ROWS: &[Row] = &[$($row, $($($sub_row,)+)?)+];
+
+        /// The commands that are no subcommands.
+        static TABLE: &[Spec] = &[$($row.spec(const { &[$($($sub_row.spec(&[]),)+)?] }),)+];
+
+        /// Names and ids of the commands in `TABLE`.
+        const NAMES: &[&str] = &[$($row.full_name(),)+];
+        const IDS: &[CommandId] = &[$(Command::$variant.id(),)+];
+
+        $(
+            const _: () = assert!(is_named_after(stringify!($variant), $row.full_name()));
+            $($(const _: () = assert!(is_named_after(stringify!($sub), $sub_row.full_name()));)+)?
+        )+
+    };
+}
+
+commands! {
+    // Hashes
+    HSet => write("hset", -4, hash::write::hset).denyoom().fast().hash().keys(RW_UPDATE)
+        .doc("2.0.0",
+            "O(1) for each field/value pair added, so O(N) to add N field/value pairs when the command is called with \
+            multiple field/value pairs.",
+            "Creates or modifies the value of a field in a hash.", "key field value [field value ...]");
+    HmSet => write("hmset", -4, hash::write::hmset).denyoom().fast().hash().keys(RW_UPDATE)
+        .doc("2.0.0", "O(N) where N is the number of fields being set.",
+            "Sets the values of multiple fields.", "key field value [field value ...]");
+    HSetNx => write("hsetnx", 4, hash::write::hsetnx).denyoom().fast().hash().keys(RW_INSERT)
+        .doc("2.0.0", "O(1)",
+            "Sets the value of a field in a hash only when the field doesn't exist.", "key field value");
+    HDel => write("hdel", -3, hash::write::hdel).fast().hash().keys(RW_DELETE)
+        .doc("2.0.0", "O(N) where N is the number of fields to be removed.",
+            "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
+            "key field [field ...]");
+    HIncrBy => write("hincrby", 4, hash::write::hincrby).denyoom().fast().hash().keys(RW_ACCESS_UPDATE)
+        .doc("2.0.0", "O(1)",
+            "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field \
+            doesn't exist.",
+            "key field increment");
+    HIncrByFloat => write("hincrbyfloat", 4, hash::write::hincrbyfloat).denyoom().fast().hash().keys(RW_ACCESS_UPDATE)
+        .doc("2.6.0", "O(1)",
+            "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't \
+            exist.",
+            "key field increment");
+    HGetDel => write("hgetdel", -5, hash::write::hgetdel).fast().hash().keys(RW_ACCESS_DELETE)
+        .doc("8.0.0", "O(N) where N is the number of specified fields",
+            "Returns the value of a field and deletes it from the hash.", "key FIELDS numfields field [field ...]");
+    HGet => read("hget", 3, hash::read::hget).fast().hash().keys(RO_ACCESS)
+        .doc("2.0.0", "O(1)", "Returns the value of a field in a hash.", "key field");
+    HmGet => read("hmget", -3, hash::read::hmget).fast().hash().keys(RO_ACCESS)
+        .doc("2.0.0", "O(N) where N is the number of fields being requested.",
+            "Returns the values of all fields in a hash.", "key field [field ...]");
+    HGetAll => read("hgetall", 2, hash::read::hgetall).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+        .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields and values in a hash.", "key");
+    HExists => read("hexists", 3, hash::read::hexists).fast().hash().keys(RO_ONLY)
+        .doc("2.0.0", "O(1)", "Determines whether a field exists in a hash.", "key field");
+    HLen => read("hlen", 2, hash::read::hlen).fast().hash().keys(RO_ONLY)
+        .doc("2.0.0", "O(1)", "Returns the number of fields in a hash.", "key");
+    HStrLen => read("hstrlen", 3, hash::read::hstrlen).fast().hash().keys(RO_ONLY)
+        .doc("3.2.0", "O(1)", "Returns the length of the value of a field.", "key field");
+    HKeys => read("hkeys", 2, hash::read::hkeys).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+        .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields in a hash.", "key");
+    HVals => read("hvals", 2, hash::read::hvals).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+        .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all values in a hash.", "key");
+    HScan => read("hscan", -3, hash::scan::hscan).hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+        .doc("2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
+            return back to 0. N is the number of elements inside the collection.",
+            "Iterates over fields and values of a hash.", "key cursor [MATCH pattern] [COUNT count] [NOVALUES]");
+    HRandField => read("hrandfield", -2, hash::scan::hrandfield).hash().keys(RO_ACCESS)
+        .tips(&["nondeterministic_output"])
+        .doc("6.2.0", "O(N) where N is the number of fields returned",
+            "Returns one or more random fields from a hash.", "key [count [WITHVALUES]]");
+    HExpire => write("hexpire", -6, hash::field_ttl::hexpire).fast().hash().keys(RW_UPDATE)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Set expiry for hash field using relative time to expire (seconds)",
+            "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+    HpExpire => write("hpexpire", -6, hash::field_ttl::hpexpire).fast().hash().keys(RW_UPDATE)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Set expiry for hash field using relative time to expire (milliseconds)",
+            "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+    HExpireAt => write("hexpireat", -6, hash::field_ttl::hexpireat).fast().hash().keys(RW_UPDATE)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Set expiry for hash field using an absolute Unix timestamp (seconds)",
+            "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+    HpExpireAt => write("hpexpireat", -6, hash::field_ttl::hpexpireat).fast().hash().keys(RW_UPDATE)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Set expiry for hash field using an absolute Unix timestamp (milliseconds)",
+            "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+    HTtl => read("httl", -5, hash::field_ttl::httl).fast().hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Returns the TTL in seconds of a hash field.", "key FIELDS numfields field [field ...]");
+    HpTtl => read("hpttl", -5, hash::field_ttl::hpttl).fast().hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Returns the TTL in milliseconds of a hash field.", "key FIELDS numfields field [field ...]");
+    HExpireTime => read("hexpiretime", -5, hash::field_ttl::hexpiretime).fast().hash().keys(RO_ACCESS)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Returns the expiration time of a hash field as a Unix timestamp, in seconds.",
+            "key FIELDS numfields field [field ...]");
+    HpExpireTime => read("hpexpiretime", -5, hash::field_ttl::hpexpiretime).fast().hash().keys(RO_ACCESS)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Returns the expiration time of a hash field as a Unix timestamp, in msec.",
+            "key FIELDS numfields field [field ...]");
+    HPersist => write("hpersist", -5, hash::field_ttl::hpersist).fast().hash().keys(RW_UPDATE)
+        .doc("7.4.0", "O(N) where N is the number of specified fields",
+            "Removes the expiration time for each specified field", "key FIELDS numfields field [field ...]");
+    HGetEx => write("hgetex", -5, hash::field_ttl::hgetex).fast().hash().keys(RW_ACCESS_UPDATE)
+        .doc("8.0.0", "O(N) where N is the number of specified fields",
+            "Get the value of one or more fields of a given hash key, and optionally set their expiration.",
+            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
+            FIELDS numfields field [field ...]");
+    HSetEx => write("hsetex", -6, hash::field_ttl::hsetex).denyoom().fast().hash().keys(RW_UPDATE)
+        .doc("8.0.0", "O(N) where N is the number of fields being set.",
+            "Set the value of one or more fields of a given hash key, and optionally set their expiration.",
+            "key [NX | XX] [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \
+            unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]");
+    HImport => container("himport").hash()
+        .doc("8.10.0", "Depends on subcommand.", "A container for importing hashes by prepared fieldsets.", "")
+    => {
+        HImportPrepare => other("himport|prepare", -4, hash::import::prepare).denyoom().hash()
+            .tips(&["request_policy:all_shards"])
+            .doc("8.10.0", "O(N*log(N)) where N is the number of fields.",
+                "Gives this connection a name for a list of field names.", "fieldset-name field [field ...]"),
+        HImportSet => write("himport|set", -5, hash::import::set).denyoom().hash().keys(OW_UPDATE_AT_2)
+            .doc("8.10.0", "O(N) where N is the number of fields in the fieldset.",
+                "Replaces a hash by values given in the order of a prepared fieldset.",
+                "key fieldset-name value [value ...]"),
+        HImportDiscard => other("himport|discard", 3, hash::import::discard).hash().tips(&["request_policy:all_shards"])
+            .doc("8.10.0", "O(N) where N is the number of fieldsets of the connection.",
+                "Forgets a prepared fieldset.", "fieldset-name"),
+        HImportDiscardAll => other("himport|discardall", 2, hash::import::discard_all).hash()
+            .tips(&["request_policy:all_shards"])
+            .doc("8.10.0", "O(N) where N is the number of fieldsets of the connection.",
+                "Forgets all prepared fieldsets of the connection.", ""),
+    };
+    // Keys
+    Del => write("del", -2, keys::del).keyspace().keys(RM_DELETE_EACH)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .doc("1.0.0",
+            "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a \
+            string, the individual complexity for this key is O(M) where M is the number of elements in the list, \
+            set, sorted set or hash. Removing a single key that holds a string value is O(1).",
+            "Deletes one or more keys.", "key [key ...]");
+    Unlink => write("unlink", -2, keys::unlink).fast().keyspace().keys(RM_DELETE_EACH)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .doc("4.0.0",
+            "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread \
+            in order to reclaim memory, where N is the number of allocations the deleted objects where composed of.",
+            "Asynchronously deletes one or more keys.", "key [key ...]");
+    Exists => read("exists", -2, keys::exists).fast().keyspace().keys(RO_EACH)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .doc("1.0.0", "O(N) where N is the number of keys to check.",
+            "Determines whether one or more keys exist.", "key [key ...]");
+    Touch => read("touch", -2, keys::touch).fast().keyspace().keys(RO_EACH)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .doc("3.2.1", "O(N) where N is the number of keys that will be touched.",
+            "Returns the number of existing keys out of those specified after updating the time they were last \
+            accessed.",
+            "key [key ...]");
+    Type => read("type", 2, keys::type_of).fast().keyspace().keys(RO_ONLY)
+        .doc("1.0.0", "O(1)", "Determines the type of value stored at a key.", "key");
+    Rename => write("rename", 3, keys::rename).keyspace().keys(RENAME_PAIR)
+        .doc("1.0.0", "O(1)", "Renames a key and overwrites the destination.", "key newkey");
+    RenameNx => write("renamenx", 3, keys::renamenx).fast().keyspace().keys(RENAMENX_PAIR)
+        .doc("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist.", "key newkey");
+    Copy => write("copy", -3, keys::copy).denyoom().keyspace().keys(COPY_PAIR)
+        .doc("6.2.0", "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+            "Copies the value of a key to a new key.", "source destination [DB destination-db] [REPLACE]");
+    Move => write("move", 3, keys::move_key).fast().keyspace().keys(RW_ACCESS_UPDATE)
+        .doc("1.0.0", "O(1)", "Moves a key to another database.", "key db");
+    SwapDb => write("swapdb", 3, keys::swapdb).fast().server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+        .doc("4.0.0", "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+            "Swaps two Redis databases.", "index1 index2");
+    RandomKey => read("randomkey", 1, keys::randomkey).keyspace()
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+        .doc("1.0.0", "O(1)", "Returns a random key name from the database.", "");
+    Keys => read("keys", 2, keys::keys).keyspace().acl(Acl::DANGEROUS)
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .doc("1.0.0",
+            "O(N) with N being the number of keys in the database, under the assumption that the key names in the \
+            database and the given pattern have limited length.",
+            "Returns all key names that match a pattern.", "pattern");
+    Scan => read("scan", -2, keys::scan).keyspace()
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+        .doc("2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
+            return back to 0. N is the number of elements inside the collection.",
+            "Iterates over the key names in the database.", "cursor [MATCH pattern] [COUNT count] [TYPE type]");
+    DbSize => read("dbsize", 1, keys::dbsize).fast().server().acl(Acl::KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .doc("1.0.0", "O(1)", "Returns the number of keys in the database.", "");
+    FlushDb => write("flushdb", -1, keys::flushdb).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc("1.0.0", "O(N) where N is the number of keys in the selected database",
+            "Remove all keys from the current database.", "[ASYNC | SYNC]");
+    FlushAll => write("flushall", -1, keys::flushall).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc("1.0.0", "O(N) where N is the total number of keys in all databases",
+            "Removes all keys from all databases.", "[ASYNC | SYNC]");
+    Expire => write("expire", -3, keys::expire).fast().keyspace().keys(RW_UPDATE)
+        .doc("1.0.0", "O(1)", "Sets the expiration time of a key in seconds.", "key seconds [NX | XX | GT | LT]");
+    PExpire => write("pexpire", -3, keys::pexpire).fast().keyspace().keys(RW_UPDATE)
+        .doc("2.6.0", "O(1)",
+            "Sets the expiration time of a key in milliseconds.", "key milliseconds [NX | XX | GT | LT]");
+    ExpireAt => write("expireat", -3, keys::expireat).fast().keyspace().keys(RW_UPDATE)
+        .doc("1.2.0", "O(1)",
+            "Sets the expiration time of a key to a Unix timestamp.", "key unix-time-seconds [NX | XX | GT | LT]");
+    PExpireAt => write("pexpireat", -3, keys::pexpireat).fast().keyspace().keys(RW_UPDATE)
+        .doc("2.6.0", "O(1)", "Sets the expiration time of a key to a Unix milliseconds timestamp.",
+            "key unix-time-milliseconds [NX | XX | GT | LT]");
+    Ttl => read("ttl", 2, keys::ttl).fast().keyspace().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+        .doc("1.0.0", "O(1)", "Returns the expiration time in seconds of a key.", "key");
+    PTtl => read("pttl", 2, keys::pttl).fast().keyspace().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+        .doc("2.6.0", "O(1)", "Returns the expiration time in milliseconds of a key.", "key");
+    ExpireTime => read("expiretime", 2, keys::expiretime).fast().keyspace().keys(RO_ACCESS)
+        .doc("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix timestamp.", "key");
+    PExpireTime => read("pexpiretime", 2, keys::pexpiretime).fast().keyspace().keys(RO_ACCESS)
+        .doc("7.0.0", "O(1)", "Returns the expiration time of a key as a Unix milliseconds timestamp.", "key");
+    Persist => write("persist", 2, keys::persist).fast().keyspace().keys(RW_UPDATE)
+        .doc("2.2.0", "O(1)", "Removes the expiration time of a key.", "key");
+    Object => container("object").group("generic")
+        .doc("2.2.3", "Depends on subcommand.", "A container for object introspection commands.", "")
+    => {
+        ObjectEncoding => read("object|encoding", 3, keys::object_encoding).keyspace().keys(RO_AT_2)
+            .tips(&["nondeterministic_output"])
+            .doc("2.2.3", "O(1)", "Returns the internal encoding of a Redis object.", "key"),
+        ObjectFreq => read("object|freq", 3, keys::object_freq).keyspace().keys(RO_AT_2)
+            .tips(&["nondeterministic_output"])
+            .doc("4.0.0", "O(1)", "Returns the logarithmic access frequency counter of a Redis object.", "key"),
+        ObjectIdleTime => read("object|idletime", 3, keys::object_idletime).keyspace().keys(RO_AT_2)
+            .tips(&["nondeterministic_output"])
+            .doc("2.2.3", "O(1)", "Returns the time since the last access to a Redis object.", "key"),
+        ObjectRefCount => read("object|refcount", 3, keys::object_refcount).keyspace().keys(RO_AT_2)
+            .tips(&["nondeterministic_output"])
+            .doc("2.2.3", "O(1)", "Returns the reference count of a value of a key.", "key"),
+        ObjectHelp => other("object|help", 2, keys::object_help).any_state().keyspace()
+            .doc("6.2.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    // Connections
+    Hello => other("hello", -1, connection::hello).any_state().open().noscript().fast().connection()
+        .doc("6.0.0", "O(1)",
+            "Handshakes with the Redis server.", "[protover [AUTH username password] [SETNAME clientname]]");
+    Auth => other("auth", -2, connection::auth).any_state().open().noscript().fast().connection()
+        .doc("1.0.0", "O(N) where N is the number of passwords defined for the user",
+            "Authenticates the connection.", "[username] password");
+    Ping => other("ping", -1, connection::ping).fast().connection()
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc("1.0.0", "O(1)", "Returns the server's liveliness response.", "[message]");
+    Echo => other("echo", 2, connection::echo).any_state().fast().connection()
+        .doc("1.0.0", "O(1)", "Returns the given string.", "message");
+    Select => other("select", 2, connection::select).any_state().fast().connection()
+        .doc("1.0.0", "O(1)", "Changes the selected database.", "index");
+    Quit => other("quit", -1, connection::quit).any_state().open().noscript().fast().connection()
+        .doc("1.0.0", "O(1)", "Closes the connection.", "");
+    Reset => other("reset", 1, connection::reset).any_state().open().noscript().fast().connection()
+        .doc("6.2.0", "O(1)", "Resets the connection.", "");
+    Client => container("client").group("connection")
+        .doc("2.4.0", "Depends on subcommand.", "A container for client connection commands.", "")
+    => {
+        ClientId => other("client|id", 2, client::id).any_state().noscript().connection()
+            .doc("5.0.0", "O(1)", "Returns the unique client ID of the connection.", ""),
+        ClientInfo => other("client|info", 2, client::info).any_state().noscript().connection()
+            .tips(&["nondeterministic_output"])
+            .doc("6.2.0", "O(1)", "Returns information about the connection.", ""),
+        ClientList => other("client|list", -2, client::list).any_state().admin().noscript().connection()
+            .tips(&["nondeterministic_output"])
+            .doc("2.4.0", "O(N) where N is the number of client connections", "Lists open connections.",
+                "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"),
+        ClientGetName => other("client|getname", 2, client::getname).any_state().noscript().connection()
+            .doc("2.6.9", "O(1)", "Returns the name of the connection.", ""),
+        ClientSetName => other("client|setname", 3, client::setname).any_state().noscript().connection()
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("2.6.9", "O(1)", "Sets the connection name.", "connection-name"),
+        ClientSetInfo => other("client|setinfo", 4, client::setinfo).any_state().noscript().connection()
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("7.2.0", "O(1)",
+                "Sets information specific to the client or connection.", "<LIB-NAME libname | LIB-VER libver>"),
+        ClientReply => other("client|reply", 3, client::reply).any_state().noscript().connection()
+            .doc("3.2.0", "O(1)", "Instructs the server whether to reply to commands.", "<ON | OFF | SKIP>"),
+        ClientNoEvict => other("client|no-evict", 3, client::no_evict).any_state().admin().noscript().connection()
+            .doc("7.0.0", "O(1)", "Sets the client eviction mode of the connection.", "<ON | OFF>"),
+        ClientNoTouch => other("client|no-touch", 3, client::no_touch).any_state().noscript().connection()
+            .doc("7.2.0", "O(1)",
+                "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "<ON | OFF>"),
+        ClientHelp => other("client|help", 2, client::help).any_state().connection()
+            .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    Command => other("command", -1, introspect::command).any_state().server().acl(Acl::CONNECTION)
+        .tips(&["nondeterministic_output_order"])
+        .doc("2.8.13", "O(N) where N is the total number of Redis commands",
+            "Returns detailed information about all commands.", "")
+    => {
+        CommandCount => other("command|count", 2, introspect::count).any_state().server().acl(Acl::CONNECTION)
+            .doc("2.8.13", "O(1)", "Returns a count of commands.", ""),
+        CommandDocs => other("command|docs", -2, introspect::docs).any_state().server().acl(Acl::CONNECTION)
+            .tips(&["nondeterministic_output_order"])
+            .doc("7.0.0", "O(N) where N is the number of commands to look up",
+                "Returns documentary information about one, multiple or all commands.",
+                "[command-name [command-name ...]]"),
+        CommandInfo => other("command|info", -2, introspect::info).any_state().server().acl(Acl::CONNECTION)
+            .tips(&["nondeterministic_output_order"])
+            .doc("2.8.13", "O(N) where N is the number of commands to look up",
+                "Returns information about one, multiple or all commands.", "[command-name [command-name ...]]"),
+        CommandList => other("command|list", -2, introspect::list).any_state().server().acl(Acl::CONNECTION)
+            .tips(&["nondeterministic_output_order"])
+            .doc("7.0.0", "O(N) where N is the total number of Redis commands", "Returns a list of command names.",
+                "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"),
+        CommandGetKeys => other("command|getkeys", -3, introspect::getkeys).any_state().server().acl(Acl::CONNECTION)
+            .doc("2.8.13", "O(N) where N is the number of arguments to the command",
+                "Extracts the key names from an arbitrary command.", "command [arg [arg ...]]"),
+        CommandGetKeysAndFlags => other("command|getkeysandflags", -3, introspect::getkeysandflags).any_state()
+            .server().acl(Acl::CONNECTION)
+            .doc("7.0.0", "O(N) where N is the number of arguments to the command",
+                "Extracts the key names and access flags for an arbitrary command.", "command [arg [arg ...]]"),
+        CommandHelp => other("command|help", 2, introspect::help).any_state().server().acl(Acl::CONNECTION)
+            .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    // The server
+    Info => other("info", -1, info::info).any_state().server().acl(Acl::DANGEROUS)
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+        .doc("1.0.0", "O(1)", "Returns information and statistics about the server.", "[section [section ...]]");
+    Config => container("config").server()
+        .doc("2.0.0", "Depends on subcommand.", "A container for server configuration commands.", "")
+    => {
+        ConfigGet => other("config|get", -3, admin::config_get).any_state().admin().noscript().server()
+            .doc("2.0.0", "O(N) when N is the number of configuration parameters provided",
+                "Returns the effective values of configuration parameters.", "parameter [parameter ...]"),
+        ConfigSet => other("config|set", -4, admin::config_set).any_state().admin().noscript().server()
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("2.0.0", "O(N) when N is the number of configuration parameters provided",
+                "Sets configuration parameters in-flight.", "parameter value [parameter value ...]"),
+        ConfigResetStat => other("config|resetstat", 2, admin::config_resetstat).any_state().admin().noscript()
+            .server().tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("2.0.0", "O(1)", "Resets the server's statistics.", ""),
+        ConfigHelp => other("config|help", 2, admin::config_help).any_state().server()
+            .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    Time => other("time", 1, admin::time).any_state().fast().server().tips(&["nondeterministic_output"])
+        .doc("2.6.0", "O(1)", "Returns the server time.", "");
+    Lolwut => read("lolwut", -1, admin::lolwut).fast().server()
+        .doc("5.0.0", "", "Displays computer art and the Redis version", "[VERSION version]");
+    Shutdown => other("shutdown", -1, admin::shutdown).any_state().admin().noscript().flag(CommandFlags::NO_MULTI)
+        .flag(CommandFlags::ALLOW_BUSY).server()
+        .doc("1.0.0",
+            "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+            "Synchronously saves the database(s) to disk and shuts down the Redis server.",
+            "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]");
+    ReadOnly => other("readonly", 1, admin::cluster_disabled).any_state().fast().cluster().acl(Acl::CONNECTION)
+        .doc("3.0.0", "O(1)", "Enables read-only queries for a connection to a Redis Cluster replica node.", "");
+    ReadWrite => other("readwrite", 1, admin::cluster_disabled).any_state().fast().cluster().acl(Acl::CONNECTION)
+        .doc("3.0.0", "O(1)", "Enables read-write queries for a connection to a Redis Cluster replica node.", "");
+    Cluster => other("cluster", -2, admin::cluster_disabled).cluster()
+        .doc("3.0.0", "Depends on subcommand.", "A container for Redis Cluster commands.", "");
+    Memory => container("memory").server()
+        .doc("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.", "")
+    => {
+        MemoryUsage => read("memory|usage", -3, admin::memory_usage).server().keys(RO_AT_2)
+            .doc("4.0.0", "O(N) where N is the number of samples.",
+                "Estimates the memory usage of a key.", "key [SAMPLES count]"),
+        MemoryHelp => other("memory|help", 2, admin::memory_help).any_state().server()
+            .doc("4.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    Module => container("module").server()
+        .doc("4.0.0", "Depends on subcommand.", "A container for module commands.", "")
+    => {
+        ModuleList => other("module|list", 2, admin::module_list).admin().noscript().server()
+            .tips(&["nondeterministic_output_order"])
+            .doc("4.0.0", "O(N) where N is the number of loaded modules.", "Returns all loaded modules.", ""),
+        ModuleHelp => other("module|help", 2, admin::module_help).any_state().server()
+            .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    Debug => other("debug", -2, debug::debug).any_state().admin().noscript().server()
+        .doc("1.0.0", "Depends on subcommand.", "A container for debugging commands.", "");
+    Asking => other("asking", 1, admin::cluster_disabled).fast().cluster().acl(Acl::CONNECTION)
+        .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");
+}
+
+static INDEX: NameIndex = NameIndex::new(NAMES);
+
+impl Command {
+    /// The command's id.
+    pub const fn id(self) -> CommandId {
+        CommandId(self as u16)
+    }
+}
+
+/// The command called `name`, in any case.
+#[inline]
+pub fn lookup(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+    let is_it = |at: usize| TABLE.get(at).is_some_and(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name));
+    let position = INDEX.find(name, is_it)?;
+    TABLE.get(position).zip(IDS.get(position).copied())
+}
+
+/// The subcommand called `name`, in any case, of the container that [`lookup`] gave.
+#[inline]
+pub fn lookup_subcommand(
+    container: &'static Spec,
+    container_id: CommandId,
+    name: &[u8],
+) -> Option<(&'static Spec, CommandId)> {
+    let (spec, id) =
+        subcommands(container, container_id).find(|(spec, _)| spec.name.as_bytes().eq_ignore_ascii_case(name))?;
+    Some((spec, id))
+}
+
+/// The command called `name`, which may be the full name of a subcommand (`client|setname`).
+pub fn lookup_full_name(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+    match name.iter().position(|&byte| byte == b'|').and_then(|at| name.split_at_checked(at)) {
+        None => lookup(name),
+        Some((container, rest)) => {
+            let (spec, id) = lookup(container)?;
+            lookup_subcommand(spec, id, rest.get(1..)?)
+        }
+    }
+}
+
+/// The commands that are no subcommands.
+pub fn top_level() -> impl ExactSizeIterator<Item = (&'static Spec, CommandId)> {
+    TABLE.iter().zip(IDS.iter().copied())
+}
+
+/// The subcommands of a container.
+pub fn subcommands(
+    container: &'static Spec,
+    container_id: CommandId,
+) -> impl ExactSizeIterator<Item = (&'static Spec, CommandId)> {
+    let ids = (1..=u16::MAX).map(move |offset| CommandId(container_id.0.saturating_add(offset)));
+    container.subcommands.iter().zip(ids)
+}
+
+/// All commands, each followed by its subcommands: in the order of their ids.
+pub fn all() -> impl Iterator<Item = (&'static Spec, CommandId)> {
+    top_level().flat_map(|(spec, id)| std::iter::once((spec, id)).chain(subcommands(spec, id)))
+}
+
+/// Full names of all commands in the order of their ids.
+pub fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.full_name()).collect()
+}
+
+/// The hints that `COMMAND INFO` gives to cluster proxies about a command.
+pub fn tips(id: CommandId) -> &'static [&'static str] {
+    ROWS.get(usize::from(id.0)).map_or(&[], |row| row.all_tips())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_names_and_lookups_agree() {
+        let all: Vec<_> = all().collect();
+        assert_eq!(all.iter().map(|(spec, _)| spec.full_name).collect::<Vec<_>>(), names());
+        for (position, (spec, id)) in all.iter().enumerate() {
+            assert_eq!(usize::from(id.0), position);
+            let upper = spec.full_name.to_ascii_uppercase();
+            let (found, found_id) = lookup_full_name(upper.as_bytes()).unwrap();
+            assert_eq!((found.full_name, found_id), (spec.full_name, *id));
+        }
+        assert!(lookup(b"get").is_none() && lookup(b"").is_none() && lookup(&[b'h'; 1000]).is_none());
+    }
+
+    #[test]
+    fn every_syntax_is_well_formed() {
+        for (spec, _) in all() {
+            let words = spec.docs.syntax.split_whitespace().count();
+            assert_eq!(syntax::parse(spec.docs.syntax).is_empty(), words == 0, "{}", spec.full_name);
+        }
+    }
+}

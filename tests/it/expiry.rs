@@ -1,0 +1,46 @@
+//! Real short TTLs: keys and fields go away by themselves, and the statistics say so.
+
+use crate::Case;
+use crate::client::{Client, info};
+use crate::server::{Kind, Server};
+use std::time::{Duration, Instant};
+
+pub const CASES: &[Case] = &[("keys_in_the_background", keys), ("fields_in_the_background", fields)];
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_millis(2500);
+    while !done() {
+        assert!(Instant::now() < give_up, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn number(client: &mut Client, name: &str) -> u64 {
+    info(client, "stats", name).parse().unwrap_or_else(|_| panic!("INFO stats has no {name}"))
+}
+
+fn keys() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    for n in 0..100 {
+        client.line(&format!("HSET k{n} f v"));
+        client.line(&format!("PEXPIRE k{n} 100"));
+    }
+    wait_until("100 keys stay", || client.ask("DBSIZE").int() == 0);
+    assert_eq!(number(&mut client, "expired_keys"), 100);
+    assert_eq!(info(&mut client, "keyspace", "db0"), "");
+}
+
+fn fields() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    for n in 0..100 {
+        client.line(&format!("HSET k{n} f v g w"));
+        client.line(&format!("HPEXPIRE k{n} 100 FIELDS 1 f"));
+    }
+    client.line("HSET gone f v");
+    client.line("HPEXPIRE gone 100 FIELDS 1 f");
+    wait_until("101 fields stay", || (0..100).all(|n| client.ask(&format!("HLEN k{n}")).int() == 1));
+    wait_until("the emptied key stays", || client.ask("DBSIZE").int() == 100);
+    assert_eq!(number(&mut client, "expired_subkeys"), 101);
+}

@@ -1,0 +1,91 @@
+//! The integration tests: one binary. Started by `cargo test`; `tests/run` adds the oracles (folder `HASHD_PEERS`).
+//! `HASHD_RECORD=1` records the golden scripts anew from the oracle, `HASHD_BIN` names another hashd to test.
+#![allow(missing_docs, reason = "a test binary has no users")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::pedantic, reason = "tests favour plain reading over the strictest lints")]
+#![allow(unreachable_pub, reason = "every module is private to this binary")]
+
+// What the tests stand on.
+mod allowed; // the list of differences from the oracles that are meant
+mod client; // raw replies and decoded values over a blocking socket
+mod resp; // where a reply ends, and how it reads
+mod script; // golden scripts: format, runner, recorder
+mod server; // hashd and the oracles as child processes
+
+// The tests.
+mod clients_rs; // what users write with the crate `redis`
+mod concurrency; // many connections at once
+mod differential; // hashd against Redis and Valkey, byte for byte
+mod expiry; // short TTLs in real time
+mod lifecycle; // start, settings, limits, end
+mod model; // proptest programs against a BTreeMap
+mod protocol; // the wire: splits, pipelines, malformed and oversize input
+mod scan; // SCAN and HSCAN while everything changes
+mod tidy; // layering, file sizes, a script for every command
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test: its name and what it does. Those in `oracle` lists need the servers of `HASHD_PEERS`.
+pub type Case = (&'static str, fn());
+
+const PLAIN: &[(&str, &[Case])] = &[
+    ("clients_rs", clients_rs::CASES),
+    ("concurrency", concurrency::CASES),
+    ("expiry", expiry::CASES),
+    ("lifecycle", lifecycle::CASES),
+    ("model", model::CASES),
+    ("protocol", protocol::CASES),
+    ("scan", scan::CASES),
+    ("tidy", tidy::CASES),
+];
+
+const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE)];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let recording = std::env::var_os("HASHD_RECORD").is_some();
+    let with_oracles = server::peers().is_some();
+    let mut trials = Vec::new();
+    for script in script::all() {
+        let name = format!("script::{}", script.name);
+        if recording {
+            trials.push(Trial::test(name, move || script.record().map_err(Failed::from)));
+            continue;
+        }
+        trials.push(Trial::test(name, move || script.check().map_err(Failed::from)));
+    }
+    if !recording {
+        trials.extend(cases(PLAIN, true));
+        trials.extend(cases(ORACLE, with_oracles));
+    }
+    let listing = arguments.list;
+    let filtered = arguments.filter.is_some() || !arguments.skip.is_empty();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    server::stop_idle();
+    if !listing {
+        closing_note(with_oracles, filtered, conclusion.num_ignored);
+    }
+    conclusion.exit();
+}
+
+fn cases(groups: &'static [(&str, &[Case])], runs: bool) -> impl Iterator<Item = Trial> {
+    groups.iter().flat_map(move |(group, cases)| {
+        cases.iter().map(move |&(name, case)| {
+            let trial = Trial::test(format!("{group}::{name}"), move || {
+                case();
+                Ok(())
+            });
+            trial.with_ignored_flag(!runs)
+        })
+    })
+}
+
+fn closing_note(with_oracles: bool, filtered: bool, left_out: u64) {
+    if !with_oracles {
+        println!("left to tests/run: {left_out} tests that compare with Redis and Valkey (HASHD_PEERS is not set)\n");
+    } else if !filtered {
+        for line in allowed::unused() {
+            println!("allowed_differences.txt: never applied: {line}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Servers for the tests: starts hashd or an oracle on a free port in a folder of its own and stops it on drop.
+
+use crate::client::{Client, Protocol};
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Which server to start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The server under test.
+    Hashd,
+    /// Redis from the folder `HASHD_PEERS` names.
+    Redis,
+    /// Valkey from the same folder; the oracle of `HSETEX NX|XX` alone.
+    Valkey,
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+    folder: PathBuf,
+    kind: Kind,
+}
+
+/// The folder of the oracles, if the machine has them.
+pub fn peers() -> Option<PathBuf> {
+    std::env::var_os("HASHD_PEERS").map(PathBuf::from).filter(|path| path.join("bin/redis-server").exists())
+}
+
+/// The program to run for a kind of server.
+pub fn program(kind: Kind) -> OsString {
+    let peer = |name: &str| peers().expect("HASHD_PEERS names the oracles' folder").join("bin").join(name).into();
+    match kind {
+        Kind::Hashd => std::env::var_os("HASHD_BIN")
+            .or_else(|| option_env!("CARGO_BIN_EXE_hashd").map(OsString::from))
+            .expect("the hashd binary"),
+        Kind::Redis => peer("redis-server"),
+        Kind::Valkey => peer("valkey-server"),
+    }
+}
+
+/// A new empty folder under the system's temporary one.
+pub fn scratch_folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("hashd-it-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A port nobody listens on right now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// Starts a server with the options every test wants.
+    pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// Starts a server with more options; tries again when another process was faster to take the port.
+    pub fn start_with(kind: Kind, options: &[&str]) -> Self {
+        for _ in 0..3 {
+            if let Some(server) = Self::try_start(kind, options) {
+                return server;
+            }
+        }
+        panic!("{kind:?} does not start with {options:?}");
+    }
+
+    fn try_start(kind: Kind, options: &[&str]) -> Option<Self> {
+        let (port, folder) = (free_port(), scratch_folder());
+        let child = Command::new(program(kind))
+            .args(["--port", &port.to_string(), "--save", "", "--enable-debug-command", "yes", "--loglevel", "warning"])
+            .args(options)
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, port, folder, kind };
+        let give_up = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < give_up {
+            if server.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if Client::connect(port, Protocol::Resp2)
+                .is_ok_and(|mut client| client.send(&["PING"]).is_ok() && client.reply().is_ok())
+            {
+                return Some(server);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// A new RESP2 connection.
+    pub fn client(&self) -> Client {
+        self.connect(Protocol::Resp2)
+    }
+
+    /// A new connection in either protocol.
+    pub fn connect(&self, protocol: Protocol) -> Client {
+        Client::connect(self.port, protocol).unwrap()
+    }
+
+    /// Resident memory in bytes.
+    pub fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the server to end by itself; its exit code.
+    pub fn wait_for_exit(&mut self, limit: Duration) -> Option<i32> {
+        let give_up = Instant::now() + limit;
+        while Instant::now() < give_up {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server still runs after {limit:?}");
+    }
+
+    /// Whether it still answers.
+    pub fn assert_alive(&self) {
+        let reply = self.client().line("PING");
+        assert!(reply == "+PONG" || reply.starts_with("-NOAUTH"), "{reply}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+static IDLE: Mutex<Vec<Server>> = Mutex::new(Vec::new());
+
+/// Lends an empty server; starting one for each of hundreds of scripts would take longer than the scripts.
+pub fn borrow(kind: Kind) -> Server {
+    let idle = {
+        let mut idle = IDLE.lock().unwrap();
+        idle.iter().position(|server| server.kind == kind).map(|at| idle.swap_remove(at))
+    };
+    let server = idle.unwrap_or_else(|| Server::start(kind));
+    let mut client = server.client();
+    for line in ["FLUSHALL", "DEBUG SET-ACTIVE-EXPIRE 1", "CONFIG RESETSTAT"] {
+        client.line(line);
+    }
+    server
+}
+
+/// Takes a server back. Give back only one whose settings are still those it was started with.
+pub fn give_back(server: Server) {
+    IDLE.lock().unwrap().push(server);
+}
+
+/// Stops the servers that wait for their next borrower.
+pub fn stop_idle() {
+    IDLE.lock().unwrap().clear();
+}

@@ -1,4 +1,5 @@
 //! The store: reading and writing small and big hashes, and two threads on one keyspace.
+#![allow(missing_docs, clippy::cast_possible_truncation, reason = "made by criterion_group; counts are small")]
 
 use std::hint::black_box;
 use std::sync::Arc;

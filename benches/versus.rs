@@ -8,6 +8,7 @@
 //! growth of the run time of all of a server's threads (`/proc/PID/task/*/schedstat`); the load is `redis-benchmark`,
 //! 50 connections, 100,000 keys of 4 short fields. Servers are measured in turn (A B C A B C ...) and medians reported,
 //! so that the machine's mood hits all alike.
+#![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
 use std::error::Error;
 use std::io::{Read, Write};

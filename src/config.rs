@@ -106,15 +106,20 @@ impl Config {
 
     /// The parameters that any of the patterns matches, each once under each of its names, in the order of the table.
     ///
-    /// Patterns match in any case; `glob` takes a pattern and a name.
-    pub fn get(&self, patterns: &[&[u8]], glob: fn(&[u8], &[u8]) -> bool) -> Vec<(&'static str, String)> {
-        let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
+    /// Patterns match in any case; `glob` takes a pattern and a name. A name asked for without `*`, `?` and `[` is
+    /// reported as it was spelled.
+    pub fn get(&self, patterns: &[&[u8]], glob: fn(&[u8], &[u8]) -> bool) -> Vec<(String, String)> {
+        let spelled = |name: &str| {
+            let asked = patterns.iter().find(|pattern| pattern.eq_ignore_ascii_case(name.as_bytes()));
+            asked.map_or_else(|| name.to_owned(), |asked| String::from_utf8_lossy(asked).into_owned())
+        };
+        let lower: Vec<_> = patterns.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
         let names = Parameter::ALL.iter().flat_map(|parameter| parameter.names().map(|name| (*parameter, name)));
         names
             .filter(|(_, name)| {
-                patterns.iter().any(|pattern| pattern == name.as_bytes() || glob(pattern, name.as_bytes()))
+                lower.iter().any(|pattern| pattern == name.as_bytes() || glob(pattern, name.as_bytes()))
             })
-            .map(|(parameter, name)| (name, self.shown(parameter)))
+            .map(|(parameter, name)| (spelled(name), self.shown(parameter)))
             .collect()
     }
 

@@ -139,10 +139,12 @@ fn unknown_command(name: &[u8], mut args: Args<'_>) -> CommandError {
         quoted_args.push_str(&quoted(argument, room));
         quoted_args.push_str("' ");
     }
-    CommandError::text(format!(
-        "ERR unknown command '{}', with args beginning with: {quoted_args}",
-        quoted(name, QUOTED)
-    ))
+    let name = quoted(name, QUOTED);
+    CommandError::text(if quoted_args.is_empty() {
+        format!("ERR unknown command '{name}'")
+    } else {
+        format!("ERR unknown command '{name}', with args beginning with: {quoted_args}")
+    })
 }
 
 /// The first bytes of an argument as text, cut at NUL as Redis's `%.*s` does.

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use subtle::ConstantTimeEq;
 
 use crate::base::number;
+use crate::handler::RespVersion;
 use crate::handler::session::{ReplyMode, Session, Then};
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::resp::reply::RespVersion;
 use crate::services::{REDIS_VERSION, Services};
 
 const WRONG_PASSWORD: CommandError =

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::reply_help;
 use crate::base::number;
+use crate::handler::RespVersion;
 use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::resp::reply::RespVersion;
 use crate::store::{Database, FieldExpiry, HashView, KeyExpiry};
 
 const NOT_ALLOWED: CommandError = CommandError::Fixed(

@@ -3,9 +3,9 @@
 use super::table::syntax::{self, Argument, Kind};
 use super::{reply_help, table};
 use crate::base::glob;
+use crate::handler::ReplyWriter;
 use crate::handler::spec::KeyFlags;
 use crate::handler::{Acl, Args, CommandError, CommandFlags, Context, KeySpec, Outcome, Spec};
-use crate::resp::reply::ReplyWriter;
 use crate::services::stats::CommandId;
 
 /// Flags in the order in which Redis lists them.

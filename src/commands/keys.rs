@@ -307,12 +307,7 @@ fn expire_key(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str,
     // Options come after the time, but Redis complains of them first.
     let conditions = ExpireConditions::parse(args)?;
     let at = form.parse(time, command)?;
-    let current = match ctx.store.key_expiry(key) {
-        KeyExpiry::Missing => None,
-        KeyExpiry::Persistent => Some(None),
-        KeyExpiry::At(current) => Some(Some(current)),
-    };
-    let set = current.is_some_and(|current| conditions.allow(current, at)) && ctx.store.set_key_expiry(key, at);
+    let set = ctx.store.expire_key(key, at, |current| conditions.allow(current, at));
     ctx.reply.integer(i64::from(set));
     Ok(())
 }

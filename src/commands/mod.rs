@@ -10,7 +10,7 @@ pub mod introspect;
 pub mod keys;
 pub mod table;
 
-use crate::resp::reply::ReplyWriter;
+use crate::handler::ReplyWriter;
 
 /// The reply of a container's HELP: the standard first line, `lines`, and the entry of HELP itself.
 pub(crate) fn reply_help(reply: &mut ReplyWriter, container: &str, lines: &[&str]) {

@@ -12,5 +12,7 @@ pub use error::CommandError;
 pub use session::Session;
 pub use spec::{Acl, CommandFlags, Handler, KeySpec, Spec};
 
+pub use crate::resp::reply::{ReplyWriter, RespVersion};
+
 /// What every handler returns.
 pub type Outcome = Result<(), CommandError>;

@@ -237,8 +237,8 @@ impl Decoder {
         if !inline::split(line, &mut self.inline, &mut self.ranges) {
             return Err(ProtocolError::UnbalancedQuotes);
         }
-        self.is_inline = true;
-        Ok(if self.ranges.is_empty() { Line::Empty } else { Line::Request })
+        self.is_inline = !self.ranges.is_empty();
+        Ok(if self.is_inline { Line::Request } else { Line::Empty })
     }
 }
 
@@ -278,7 +278,8 @@ mod tests {
     fn every_split_gives_the_same_requests() {
         let text = b"*2\r\n$4\r\nHGET\r\n$0\r\n\r\n*0\r\n\r\nPING 'a b'\r\n*-1\r\n*1\r\n$12\r\nabc\r\ndef\r\n\r\n\r\n*1\r\n$1\r\nx\r\n";
         let whole = decode_all(&[text]).unwrap();
-        assert_eq!(whole.len(), 4);
+        let words: [&[&[u8]]; 4] = [&[b"HGET", b""], &[b"PING", b"a b"], &[b"abc\r\ndef\r\n\r\n"], &[b"x"]];
+        assert_eq!(whole, words);
         for first in 0..text.len() {
             for second in first..text.len() {
                 let parts = [&text[..first], &text[first..second], &text[second..]];

@@ -78,17 +78,16 @@ impl ReplyWriter {
         self.out.extend_from_slice(b"+OK\r\n");
     }
 
-    /// `-text`, where CR and LF become spaces, so that user data cannot forge a reply.
+    /// `-text`; CR and LF at its end are dropped and others become spaces, so that user data cannot forge a reply.
     pub fn error(&mut self, text: &str) {
-        self.out.push(b'-');
-        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-        self.crlf();
+        self.error_bytes(text.as_bytes());
     }
 
-    /// `-text` for a text that may hold arbitrary bytes.
+    /// [`ReplyWriter::error`] for a text that may hold arbitrary bytes.
     pub fn error_bytes(&mut self, text: &[u8]) {
+        let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
         self.out.push(b'-');
-        self.out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend(text.iter().take(end).map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
         self.crlf();
     }
 

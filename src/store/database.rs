@@ -134,29 +134,36 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// Sets when the key expires, which deletes it if that is not in the future; false if there is no such key.
-    pub fn set_key_expiry(&mut self, key: &[u8], at: UnixMillis) -> bool {
-        if at <= self.now {
-            return self.remove(key);
-        }
-        self.change_key_expiry(key, Some(at)) != KeyExpiry::Missing
+    /// Sets when the key expires if `allow` says so of its expiry until now; a time not in the future deletes the key.
+    /// False if there is no such key or it was not allowed.
+    pub fn expire_key(&mut self, key: &[u8], at: UnixMillis, allow: impl FnOnce(Option<UnixMillis>) -> bool) -> bool {
+        self.with_record(key, |this, shard, hash| {
+            let Some(record) = find(shard, hash, key) else { return false };
+            if !allow(record.key_expiry()) {
+                return false;
+            }
+            if at <= this.now {
+                return this.take(shard, hash, key).is_some();
+            }
+            this.change_key_expiry(record, hash, Some(at));
+            true
+        })
     }
 
     /// Takes the key's expiry away; false if there is no such key or it had none.
     pub fn persist(&mut self, key: &[u8]) -> bool {
-        matches!(self.change_key_expiry(key, None), KeyExpiry::At(_))
+        self.with_record(key, |this, shard, hash| {
+            let Some(record) = find(shard, hash, key) else { return false };
+            let had = record.key_expiry().is_some();
+            this.change_key_expiry(record, hash, None);
+            had
+        })
     }
 
-    /// Gives the expiry the key had.
-    fn change_key_expiry(&mut self, key: &[u8], expiry: Option<UnixMillis>) -> KeyExpiry {
-        self.with_record(key, |this, shard, hash| {
-            let Some(record) = find(shard, hash, key) else { return KeyExpiry::Missing };
-            let before = Footprint::of(record);
-            record.set_key_expiry(expiry);
-            let after = Footprint::of(record);
-            this.data.account(shard_of(hash), hash, before, after);
-            before.key_expiry().map_or(KeyExpiry::Persistent, KeyExpiry::At)
-        })
+    fn change_key_expiry(&self, record: &mut Record, hash: u64, expiry: Option<UnixMillis>) {
+        let before = Footprint::of(record);
+        record.set_key_expiry(expiry);
+        self.data.account(shard_of(hash), hash, before, Footprint::of(record));
     }
 
     /// The encoding that Redis would use for the hash; does not move the access clock.
@@ -239,13 +246,17 @@ impl<'a> Database<'a> {
                     ahead.select_nth_unstable_by_key(left, |&(position, _)| position);
                 }
                 let stop = ahead.get(left).map(|&(position, _)| position);
-                for &(position, record) in &ahead {
-                    if stop.is_none_or(|stop| position < stop) {
-                        visited += 1;
-                        if !self.is_due(record) {
-                            visit(record.key());
-                        }
+                let mut due = Vec::new();
+                for &(_, record) in ahead.iter().filter(|&&(position, _)| stop.is_none_or(|stop| position < stop)) {
+                    visited += 1;
+                    if self.is_due(record) {
+                        due.push(record.key().to_vec());
+                    } else {
+                        visit(record.key());
                     }
+                }
+                for key in due {
+                    self.reclaim_if_due(shard, self.keyspace.hasher.hash(&key), &key);
                 }
                 stop
             });

@@ -46,10 +46,6 @@ impl Footprint {
         Self { exists: true, key_expiry: record.key_expiry(), first_field_expiry: record.first_field_expiry() }
     }
 
-    pub(super) fn key_expiry(self) -> Option<UnixMillis> {
-        self.key_expiry
-    }
-
     /// When the key, or a field of it, is due first.
     fn due(self) -> Option<UnixMillis> {
         match (self.key_expiry, self.first_field_expiry) {

@@ -6,7 +6,7 @@ use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::base::random::Random;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::resp::reply::{ReplyWriter, RespVersion};
+use crate::handler::{ReplyWriter, RespVersion};
 use crate::store::{HashView, ScanCursor};
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]` -> array: next cursor, then fields with their values in one

@@ -358,7 +358,7 @@ fn help() -> String {
     for row in &ROWS {
         let mut sentence = row.help.to_owned();
         if !row.aliases.is_empty() {
-            sentence = format!("{sentence} [alias: {}]", row.aliases.join(", "));
+            sentence = format!("{sentence} [alias: --{}]", row.aliases.join(", --"));
         }
         if !row.default.is_empty() {
             sentence = format!("{sentence} [default: {}]", row.default);

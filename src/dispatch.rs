@@ -73,8 +73,8 @@ fn call(
         store.without_touching();
     }
     let mut context = Context { session, reply, store, services, now };
+    context.session.client.last_command.store(u64::from(id.0), Ordering::Relaxed);
     let outcome = handler(&mut context, args);
-    session.client.last_command.store(u64::from(id.0), Ordering::Relaxed);
     if let Some(counters) = services.stats.command(id) {
         counters.calls.fetch_add(1, Ordering::Relaxed);
         if outcome.is_err() {

@@ -33,7 +33,7 @@ macro_rules! commands {
         static TABLE: &[Spec] = &[$($row.spec(const { &[$($($sub_row.spec(&[]),)+)?] }),)+];
 
         /// Names and ids of the commands in `TABLE`.
-        const NAMES: &[&str] = &[$($row.full_name(),)+];
+        const NAMES: [&str; IDS.len()] = [$($row.full_name(),)+];
         const IDS: &[CommandId] = &[$(Command::$variant.id(),)+];
 
         $(
@@ -403,7 +403,7 @@ commands! {
         .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");
 }
 
-static INDEX: NameIndex = NameIndex::new(NAMES);
+static INDEX: NameIndex<{ NAMES.len() }> = NameIndex::new(&NAMES);
 
 impl Command {
     /// The command's id.
@@ -415,8 +415,7 @@ impl Command {
 /// The command called `name`, in any case.
 #[inline]
 pub fn lookup(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
-    let is_it = |at: usize| TABLE.get(at).is_some_and(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name));
-    let position = INDEX.find(name, is_it)?;
+    let position = INDEX.find(name)?;
     TABLE.get(position).zip(IDS.get(position).copied())
 }
 
@@ -487,6 +486,9 @@ mod tests {
             assert_eq!((found.full_name, found_id), (spec.full_name, *id));
         }
         assert!(lookup(b"get").is_none() && lookup(b"").is_none() && lookup(&[b'h'; 1000]).is_none());
+        for unknown in [&b"h"[..], b"hset\0", b"hse", b"h3et", b"hset ", b"del\0", b"hincrbyfloa", b"HSET|x"] {
+            assert!(lookup(unknown).is_none(), "{}", unknown.escape_ascii());
+        }
     }
 
     #[test]

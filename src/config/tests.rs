@@ -135,7 +135,7 @@ fn get_reports_aliases_once_and_ignores_case() {
     let names =
         |patterns: &[&[u8]]| config.get(patterns, everything).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(&[b"HASH-MAX-ZIP*"]), ["hash-max-ziplist-entries", "hash-max-ziplist-value"]);
-    assert_eq!(names(&[b"Port", b"port", b"por*"]), ["port"]);
+    assert_eq!(names(&[b"Port", b"port", b"por*"]), ["Port"]);
     assert_eq!(names(&[b"nosuch"]), [""; 0]);
     let all = names(&[b"*"]);
     assert!(all.iter().any(|name| name == "slave-read-only") && all.iter().any(|name| name == "replica-read-only"));

@@ -252,9 +252,7 @@ impl<'a> HashEdit<'a> {
             EditBody::Missing => {}
             EditBody::Packed(bytes) => {
                 give_room_for_expiries(bytes);
-                if let Some(end) = find_in(bytes, field).map(|entry| entry.end) {
-                    packed::write_expiry(bytes, end, expiry);
-                }
+                place_by_expiry(bytes, field, expiry);
             }
             EditBody::Table(record) => {
                 record.table.set_expiry(self.access.hasher.position(field), field, expiry);
@@ -328,12 +326,13 @@ fn take_record(body: &mut EditBody) -> Option<Record> {
 struct Place {
     value_start: usize,
     end: usize,
+    old_expiry: Option<UnixMillis>,
     expiry: Option<UnixMillis>,
 }
 
 impl Place {
     fn of(entry: &Entry<'_>, expiry: Option<UnixMillis>) -> Self {
-        Self { value_start: entry.value_start, end: entry.end, expiry }
+        Self { value_start: entry.value_start, end: entry.end, old_expiry: entry.expiry, expiry }
     }
 }
 
@@ -351,10 +350,10 @@ fn set_in_packed(
     let with_expiries = Packed::new(bytes).has_field_expiries();
     let expiry_bytes = if with_expiries { 8 } else { 0 };
     if let Some(place) = found {
-        if with_expiries {
-            packed::write_expiry(bytes, place.end, place.expiry);
-        }
         packed::replace_value(bytes, place.value_start, place.end - expiry_bytes, value);
+        if place.expiry != place.old_expiry {
+            place_by_expiry(bytes, field, place.expiry);
+        }
         return SetOutcome::Updated;
     }
     bytes.reserve_exact(std::mem::take(reserve).max(field.len() + value.len() + 10 + expiry_bytes));
@@ -362,6 +361,22 @@ fn set_in_packed(
     let count = Packed::new(bytes).count();
     entry::set_count(bytes, count + 1);
     SetOutcome::Created
+}
+
+/// Gives a field its expiry, and with it its place, as in Redis's `listpackEx`: fields that expire come first, the soonest
+/// at the front and the last set first among equals; the others follow.
+fn place_by_expiry(bytes: &mut Vec<u8>, field: &[u8], expiry: Option<UnixMillis>) {
+    let Some((start, end)) = find_in(bytes, field).map(|entry| (entry.start, entry.end)) else { return };
+    let mut moved: Vec<u8> = bytes.drain(start..end).collect();
+    let length = moved.len();
+    packed::write_expiry(&mut moved, length, expiry);
+    let comes_later = |entry: &Entry<'_>| match (entry.expiry, expiry) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(other), Some(at)) => other >= at,
+    };
+    let place = Packed::new(bytes).entries().find(comes_later).map_or(bytes.len(), |entry| entry.start);
+    bytes.splice(place..place, moved);
 }
 
 /// Rewrites a packed record so that every field carries an expiry.

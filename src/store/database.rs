@@ -72,7 +72,7 @@ impl<'a> Database<'a> {
     pub fn view<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
         let access = self.access();
         self.with_record(key, |this, shard, hash| {
-            let Some(record) = find(shard, hash, key) else {
+            let Some(record) = this.live(shard, hash, key) else {
                 this.keyspace.stats.misses.fetch_add(1, Ordering::Relaxed);
                 return read(&HashView { body: Body::Missing, access: &access });
             };
@@ -101,7 +101,7 @@ impl<'a> Database<'a> {
     /// Whether the key exists.
     pub fn exists(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
-            let found = find(shard, hash, key).is_some();
+            let found = this.live(shard, hash, key).is_some();
             let stats = &this.keyspace.stats;
             if found { &stats.hits } else { &stats.misses }.fetch_add(1, Ordering::Relaxed);
             found
@@ -111,7 +111,7 @@ impl<'a> Database<'a> {
     /// Moves the key's access clock; tells whether the key exists.
     pub fn touch(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
-            let found = find(shard, hash, key);
+            let found = this.live(shard, hash, key);
             if let Some(record) = found {
                 record.set_access(access_seconds(this.now));
                 return true;
@@ -122,13 +122,16 @@ impl<'a> Database<'a> {
 
     /// Removes a key; tells whether it existed.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let removed = self.with_record(key, |this, shard, hash| this.take(shard, hash, key));
+        let removed = self.with_record(key, |this, shard, hash| {
+            this.live(shard, hash, key)?;
+            this.take(shard, hash, key)
+        });
         removed.is_some()
     }
 
     /// When the key expires.
     pub fn key_expiry(&mut self, key: &[u8]) -> KeyExpiry {
-        self.with_record(key, |_, shard, hash| match find(shard, hash, key) {
+        self.with_record(key, |this, shard, hash| match this.live(shard, hash, key) {
             None => KeyExpiry::Missing,
             Some(record) => record.key_expiry().map_or(KeyExpiry::Persistent, KeyExpiry::At),
         })
@@ -138,7 +141,7 @@ impl<'a> Database<'a> {
     /// False if there is no such key or it was not allowed.
     pub fn expire_key(&mut self, key: &[u8], at: UnixMillis, allow: impl FnOnce(Option<UnixMillis>) -> bool) -> bool {
         self.with_record(key, |this, shard, hash| {
-            let Some(record) = find(shard, hash, key) else { return false };
+            let Some(record) = this.live(shard, hash, key) else { return false };
             if !allow(record.key_expiry()) {
                 return false;
             }
@@ -153,7 +156,7 @@ impl<'a> Database<'a> {
     /// Takes the key's expiry away; false if there is no such key or it had none.
     pub fn persist(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
-            let Some(record) = find(shard, hash, key) else { return false };
+            let Some(record) = this.live(shard, hash, key) else { return false };
             let had = record.key_expiry().is_some();
             this.change_key_expiry(record, hash, None);
             had
@@ -168,14 +171,14 @@ impl<'a> Database<'a> {
 
     /// The encoding that Redis would use for the hash; does not move the access clock.
     pub fn encoding(&mut self, key: &[u8]) -> Option<&'static str> {
-        self.with_record(key, |_, shard, hash| find(shard, hash, key).map(|record| record.encoding()))
+        self.with_record(key, |this, shard, hash| this.live(shard, hash, key).map(|record| record.encoding()))
     }
 
     /// Seconds since the last access; does not move the access clock.
     pub fn idle_seconds(&mut self, key: &[u8]) -> Option<i64> {
         let now = access_seconds(self.now);
-        self.with_record(key, |_, shard, hash| {
-            find(shard, hash, key).map(|record| i64::from(now.saturating_sub(record.access())))
+        self.with_record(key, |this, shard, hash| {
+            this.live(shard, hash, key).map(|record| i64::from(now.saturating_sub(record.access())))
         })
     }
 
@@ -256,7 +259,7 @@ impl<'a> Database<'a> {
                     }
                 }
                 for key in due {
-                    self.reclaim_if_due(shard, self.keyspace.hasher.hash(&key), &key);
+                    self.live(shard, self.keyspace.hasher.hash(&key), &key);
                 }
                 stop
             });
@@ -311,21 +314,23 @@ impl<'a> Database<'a> {
         record.key_expiry().is_some_and(|at| at < self.now) && !self.keyspace.show_due()
     }
 
-    /// Runs `work` with the key's shard locked, after reclaiming the key if it is due.
+    /// Runs `work` with the key's shard locked.
     pub(super) fn with_record<R>(&mut self, key: &[u8], work: impl FnOnce(&Self, &mut Shard, u64) -> R) -> R {
         let hash = self.keyspace.hasher.hash(key);
         let this = &*self;
-        self.data.with_shard(shard_of(hash), |shard| {
-            this.reclaim_if_due(shard, hash, key);
-            work(this, shard, hash)
-        })
+        self.data.with_shard(shard_of(hash), |shard| work(this, shard, hash))
     }
 
-    pub(super) fn reclaim_if_due(&self, shard: &mut Shard, hash: u64, key: &[u8]) {
-        if find(shard, hash, key).is_some_and(|record| self.is_due(record)) {
-            self.take(shard, hash, key);
-            self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
+    /// The record of a key, which is reclaimed instead if it is due.
+    pub(super) fn live<'s>(&self, shard: &'s mut Shard, hash: u64, key: &[u8]) -> Option<&'s mut Record> {
+        let entry = shard.find_entry(hash, |(record, ())| record.key() == key).ok()?;
+        if !self.is_due(&entry.get().0) {
+            return Some(&mut entry.into_mut().0);
         }
+        let ((record, ()), _) = entry.remove();
+        self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
+        self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// Takes a record out of its shard.
@@ -351,7 +356,7 @@ impl<'a> Database<'a> {
         change: impl FnOnce(&mut HashEdit<'_>) -> R,
     ) -> R {
         let limits = self.keyspace.limits();
-        let Some(record) = find(shard, hash, key) else {
+        let Some(record) = self.live(shard, hash, key) else {
             let mut edit = HashEdit::of_missing(key, access, limits);
             let result = change(&mut edit);
             if let Some(record) = edit.into_new_record() {
@@ -383,8 +388,4 @@ impl<'a> Database<'a> {
 /// The shard of a key, by its hash: in the order of positions.
 pub(super) fn shard_of(hash: u64) -> usize {
     Position::of_hash(hash).shard(SHARDS)
-}
-
-pub(super) fn find<'s>(shard: &'s mut Shard, hash: u64, key: &[u8]) -> Option<&'s mut Record> {
-    shard.find_mut(hash, |(record, ())| record.key() == key).map(|(record, ())| record)
 }

@@ -210,8 +210,10 @@ impl Record {
         }
     }
 
+    /// Moves the access clock; a record that has been used within this second is not written to.
     pub(super) fn set_access(&mut self, seconds: u32) {
         match self {
+            _ if self.access() == seconds => {}
             Self::Packed(bytes) => put(bytes, ACCESS, &seconds.to_le_bytes()),
             Self::Table(record) => record.access = seconds,
         }

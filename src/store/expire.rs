@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::database::{Database, find};
+use super::database::Database;
 use super::entry::Record;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::clock::UnixMillis;
@@ -99,6 +99,9 @@ impl Keyspace {
     /// Reclaims what is due, in slices that each hold one shard for microseconds, until all is done or `go_on` says
     /// no. Tells whether anything due is left.
     pub fn expire_due(&self, now: UnixMillis, mut go_on: impl FnMut() -> bool) -> bool {
+        if self.show_due() {
+            return false;
+        }
         let mut left = false;
         for index in 0..self.database_count() {
             if !self.is_used(index) {
@@ -153,20 +156,14 @@ impl Database<'_> {
             self.keyspace.hasher.hash(record.key()) == hash && Footprint::of(record).due() == Some(at)
         });
         let Some(key) = marked.map(|(record, ())| record.key().to_vec()) else { return false };
-        let Some(record) = find(shard, hash, &key) else { return false };
-        let stats = &self.keyspace.stats;
-        if record.key_expiry().is_some_and(|at| at < self.now) {
-            self.take(shard, hash, &key);
-            stats.expired_keys.fetch_add(1, Ordering::Relaxed);
-            return true;
-        }
+        let Some(record) = self.live(shard, hash, &key) else { return true };
         let access = self.access();
         let last_access = record.access();
         let removed = self.edit(shard, hash, &key, &access, |edit| edit.remove_due(FIELDS_PER_LOCK));
-        if let Some(record) = find(shard, hash, &key) {
+        if let Some(record) = self.live(shard, hash, &key) {
             record.set_access(last_access);
         }
-        stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
+        self.keyspace.stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
         removed > 0
     }
 }

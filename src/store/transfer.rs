@@ -1,6 +1,6 @@
 //! RENAME, COPY and MOVE: operations on two keys, atomic because both shards are locked.
 
-use super::database::{Database, find, shard_of};
+use super::database::{Database, shard_of};
 use super::keyspace::with_two_shards;
 
 /// Whether a key in the way may be replaced.
@@ -60,12 +60,10 @@ impl Database<'_> {
         let here = (self.place, self.data, shard_of(from_hash));
         let there = (target.place, target.data, shard_of(to_hash));
         let replaced = with_two_shards(here, there, |shard, mut other| {
-            this.reclaim_if_due(shard, from_hash, from);
-            let Some(record) = find(shard, from_hash, from) else { return Err(Transfer::NoSource) };
+            let Some(record) = this.live(shard, from_hash, from) else { return Err(Transfer::NoSource) };
             let copy = (source == Source::Stays).then(|| record.renamed(to));
             let in_the_way = other.as_deref_mut().unwrap_or(shard);
-            target.reclaim_if_due(in_the_way, to_hash, to);
-            if replace == Replace::No && find(in_the_way, to_hash, to).is_some() {
+            if target.live(in_the_way, to_hash, to).is_some() && replace == Replace::No {
                 return Err(Transfer::TargetExists);
             }
             let replaced = target.take(in_the_way, to_hash, to);

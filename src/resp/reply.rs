@@ -227,3 +227,122 @@ impl ReplyWriter {
         self.out.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use redis_protocol::resp2::types::OwnedFrame as Frame2;
+    use redis_protocol::resp3::types::OwnedFrame as Frame3;
+
+    /// What a command may reply.
+    #[derive(Debug, Clone)]
+    enum Value {
+        Bulk(Vec<u8>),
+        Integer(i64),
+        Null,
+        Simple(String),
+        Error(String),
+        Boolean(bool),
+        Array(Vec<Value>),
+        Pairs(Vec<(Vec<u8>, Value)>),
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<Vec<u8>>().prop_map(Value::Bulk),
+            any::<i64>().prop_map(Value::Integer),
+            Just(Value::Null),
+            "[a-z ]{0,20}".prop_map(Value::Simple),
+            "ERR [a-z\r\n]{1,20}x".prop_map(Value::Error),
+            any::<bool>().prop_map(Value::Boolean),
+        ];
+        leaf.prop_recursive(3, 30, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::btree_map(any::<Vec<u8>>(), inner, 0..5)
+                    .prop_map(|pairs| Value::Pairs(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn write(reply: &mut ReplyWriter, value: &Value) {
+        match value {
+            Value::Bulk(bytes) => reply.bulk(bytes),
+            Value::Integer(number) => reply.integer(*number),
+            Value::Null => reply.null(),
+            Value::Simple(text) => reply.simple(text),
+            Value::Error(text) => reply.error(text),
+            Value::Boolean(truth) => reply.boolean(*truth),
+            Value::Array(values) => {
+                reply.array(values.len());
+                values.iter().for_each(|value| write(reply, value));
+            }
+            Value::Pairs(pairs) => {
+                reply.map(pairs.len());
+                for (name, value) in pairs {
+                    reply.bulk(name);
+                    write(reply, value);
+                }
+            }
+        }
+    }
+
+    fn one_line(text: &str) -> String {
+        text.replace(['\r', '\n'], " ")
+    }
+
+    fn resp2(value: &Value) -> Frame2 {
+        match value {
+            Value::Bulk(bytes) => Frame2::BulkString(bytes.clone()),
+            Value::Integer(number) => Frame2::Integer(*number),
+            Value::Null => Frame2::Null,
+            Value::Simple(text) => Frame2::SimpleString(text.clone().into_bytes()),
+            Value::Error(text) => Frame2::Error(one_line(text)),
+            Value::Boolean(truth) => Frame2::Integer(i64::from(*truth)),
+            Value::Array(values) => Frame2::Array(values.iter().map(resp2).collect()),
+            Value::Pairs(pairs) => Frame2::Array(
+                pairs.iter().flat_map(|(name, value)| [Frame2::BulkString(name.clone()), resp2(value)]).collect(),
+            ),
+        }
+    }
+
+    fn resp3(value: &Value) -> Frame3 {
+        let bulk = |bytes: &[u8]| Frame3::BlobString { data: bytes.to_vec(), attributes: None };
+        match value {
+            Value::Bulk(bytes) => bulk(bytes),
+            Value::Integer(number) => Frame3::Number { data: *number, attributes: None },
+            Value::Null => Frame3::Null,
+            Value::Simple(text) => Frame3::SimpleString { data: text.clone().into_bytes(), attributes: None },
+            Value::Error(text) => Frame3::SimpleError { data: one_line(text), attributes: None },
+            Value::Boolean(truth) => Frame3::Boolean { data: *truth, attributes: None },
+            Value::Array(values) => Frame3::Array { data: values.iter().map(resp3).collect(), attributes: None },
+            Value::Pairs(pairs) => Frame3::Map {
+                data: pairs.iter().map(|(name, value)| (bulk(name), resp3(value))).collect(),
+                attributes: None,
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn redis_protocol_decodes_what_we_write(value in value()) {
+            let mut reply = ReplyWriter::new(RespVersion::Resp2);
+            write(&mut reply, &value);
+            let (frame, length) = redis_protocol::resp2::decode::decode(reply.as_bytes()).unwrap().unwrap();
+            prop_assert_eq!((frame, length), (resp2(&value), reply.as_bytes().len()));
+
+            let mut reply = ReplyWriter::new(RespVersion::Resp3);
+            write(&mut reply, &value);
+            let (frame, length) = redis_protocol::resp3::decode::complete::decode(reply.as_bytes()).unwrap().unwrap();
+            prop_assert_eq!((frame, length), (resp3(&value), reply.as_bytes().len()));
+        }
+    }
+
+    #[test]
+    fn errors_stay_on_one_line() {
+        let mut reply = ReplyWriter::default();
+        reply.error("ERR a\r\nb\r\n");
+        assert_eq!(reply.as_bytes(), b"-ERR a  b\r\n");
+    }
+}

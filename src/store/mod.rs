@@ -9,6 +9,8 @@ mod expire;
 pub mod hash;
 mod keyspace;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use database::{Database, DatabaseStats, KeyExpiry};

@@ -1,0 +1,189 @@
+//! Random programs on the store beside a plain map, with time in the program's hands.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{Database, HashLimits, KeyExpiry, Keyspace, Replace, ScanCursor, SetOutcome, Transfer};
+use crate::base::clock::UnixMillis;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(u8, u8, usize),
+    Remove(u8, u8),
+    ExpireField(u8, u8, i64),
+    ExpireKey(u8, i64),
+    Persist(u8),
+    Delete(u8),
+    Rename(u8, u8),
+    Copy(u8, u8),
+    Wait(i64),
+    Reclaim,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (key, field) = (0..4_u8, any::<u8>());
+    prop_oneof![
+        8 => (key.clone(), field.clone(), 0..100_usize).prop_map(|(key, field, length)| Step::Set(key, field, length)),
+        2 => (key.clone(), field.clone()).prop_map(|(key, field)| Step::Remove(key, field)),
+        2 => (key.clone(), field, 1..50_i64).prop_map(|(key, field, after)| Step::ExpireField(key, field, after)),
+        1 => (key.clone(), 1..50_i64).prop_map(|(key, after)| Step::ExpireKey(key, after)),
+        1 => key.clone().prop_map(Step::Persist),
+        1 => key.clone().prop_map(Step::Delete),
+        1 => (key.clone(), key.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
+        1 => (key.clone(), key).prop_map(|(from, to)| Step::Copy(from, to)),
+        2 => (0..30_i64).prop_map(Step::Wait),
+        1 => Just(Step::Reclaim),
+    ]
+}
+
+type Fields = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Model {
+    fields: Fields,
+    expiry: Option<i64>,
+}
+
+/// The model drops what is due at once: the store must look as if it did too.
+fn drop_due(model: &mut BTreeMap<u8, Model>, now: i64) {
+    for hash in model.values_mut() {
+        hash.fields.retain(|_, (_, expiry)| expiry.is_none_or(|at| at >= now));
+    }
+    model.retain(|_, hash| !hash.fields.is_empty() && hash.expiry.is_none_or(|at| at >= now));
+}
+
+fn name(number: u8) -> [u8; 1] {
+    [number]
+}
+
+fn apply(store: &mut Database<'_>, model: &mut BTreeMap<u8, Model>, step: &Step, now: i64) {
+    match *step {
+        Step::Set(key, field, length) => {
+            let value = vec![field; length];
+            let fields = &mut model.entry(key).or_default().fields;
+            let created = fields.insert(name(field).to_vec(), (value.clone(), None)).is_none();
+            let outcome = store.update(&name(key), |hash| {
+                hash.remove_due(usize::MAX);
+                hash.set(&name(field), &value)
+            });
+            assert_eq!(outcome == SetOutcome::Created, created);
+        }
+        Step::Remove(key, field) => {
+            let known = model.get_mut(&key).is_some_and(|hash| hash.fields.remove(&name(field)[..]).is_some());
+            let removed = store.update(&name(key), |hash| {
+                hash.remove_due(usize::MAX);
+                hash.remove(&name(field))
+            });
+            assert_eq!(removed, known);
+        }
+        Step::ExpireField(key, field, after) => {
+            let entry = model.get_mut(&key).and_then(|hash| hash.fields.get_mut(&name(field)[..]));
+            let known = entry.map(|entry| entry.1 = Some(now + after)).is_some();
+            let set = store.update(&name(key), |hash| {
+                hash.remove_due(usize::MAX);
+                hash.set_field_expiry(&name(field), UnixMillis(now + after))
+            });
+            assert_eq!(set, known);
+        }
+        Step::ExpireKey(key, after) => {
+            let known = model.get_mut(&key).map(|hash| hash.expiry = Some(now + after)).is_some();
+            store.update(&name(key), |hash| hash.remove_due(usize::MAX));
+            assert_eq!(store.expire_key(&name(key), UnixMillis(now + after), |_| true), known);
+        }
+        Step::Persist(key) => {
+            let had = model.get_mut(&key).is_some_and(|hash| hash.expiry.take().is_some());
+            store.update(&name(key), |hash| hash.remove_due(usize::MAX));
+            assert_eq!(store.persist(&name(key)), had);
+        }
+        Step::Delete(key) => {
+            model.remove(&key);
+            store.remove(&name(key));
+        }
+        Step::Rename(from, to) => {
+            store.update(&name(from), |hash| hash.remove_due(usize::MAX));
+            let moved = model.remove(&from);
+            let known = moved.is_some();
+            model.extend(moved.map(|hash| (to, hash)));
+            assert_eq!(store.rename(&name(from), &name(to), Replace::Yes) == Transfer::Done, known);
+        }
+        Step::Copy(from, to) if from != to => {
+            store.update(&name(from), |hash| hash.remove_due(usize::MAX));
+            let copy = model.get(&from).cloned();
+            let known = copy.is_some();
+            model.extend(copy.map(|hash| (to, hash)));
+            assert_eq!(store.copy_to(0, &name(from), &name(to), Replace::Yes) == Transfer::Done, known);
+        }
+        Step::Copy(..) | Step::Wait(_) | Step::Reclaim => {}
+    }
+}
+
+fn check(store: &mut Database<'_>, model: &BTreeMap<u8, Model>) {
+    for key in 0..4_u8 {
+        let expected = model.get(&key).cloned().unwrap_or_default();
+        let fields: BTreeMap<Vec<u8>, Vec<u8>> =
+            store.view(&name(key), |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect());
+        let wanted: BTreeMap<Vec<u8>, Vec<u8>> =
+            expected.fields.iter().map(|(field, (value, _))| (field.clone(), value.clone())).collect();
+        assert_eq!(fields, wanted, "fields of key {key}");
+        if !wanted.is_empty() {
+            let expiry = expected.expiry.map_or(KeyExpiry::Persistent, |at| KeyExpiry::At(UnixMillis(at)));
+            assert_eq!(store.key_expiry(&name(key)), expiry, "expiry of key {key}");
+        }
+    }
+}
+
+/// What the counters say after everything due has been reclaimed.
+fn check_counters(store: &Database<'_>, model: &BTreeMap<u8, Model>) {
+    let stats = store.stats();
+    assert_eq!(stats.keys, model.len());
+    assert_eq!(stats.expires, model.values().filter(|hash| hash.expiry.is_some()).count());
+    let with_field_expiry = |hash: &&Model| hash.fields.values().any(|(_, expiry)| expiry.is_some());
+    assert_eq!(stats.field_expires, model.values().filter(with_field_expiry).count());
+}
+
+proptest! {
+    #[test]
+    fn behaves_like_a_map(steps in prop::collection::vec(step(), 1..400), entries in 1..80_usize, length in 1..90_usize) {
+        let limits = HashLimits { max_listpack_entries: entries, max_listpack_value: length };
+        let keyspace = Keyspace::new(1, limits);
+        let (mut model, mut now) = (BTreeMap::new(), 1_000_000_i64);
+        for step in &steps {
+            if let Step::Wait(milliseconds) = step {
+                now += milliseconds;
+            }
+            drop_due(&mut model, now);
+            let mut store = keyspace.database(0, UnixMillis(now));
+            apply(&mut store, &mut model, step, now);
+            if matches!(step, Step::Reclaim) {
+                prop_assert!(!keyspace.expire_due(UnixMillis(now), || true), "everything due is reclaimed");
+                check_counters(&store, &model);
+            }
+            check(&mut store, &model);
+        }
+    }
+}
+
+#[test]
+fn scan_gives_each_key_once_while_others_come_and_go() {
+    let keyspace = Keyspace::new(1, HashLimits { max_listpack_entries: 512, max_listpack_value: 64 });
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    for key in 0..5_000_u32 {
+        store.update(&key.to_le_bytes(), |hash| hash.set(b"f", b"v"));
+    }
+    let (mut cursor, mut seen, mut calls) = (ScanCursor::END, BTreeMap::new(), 0_u32);
+    loop {
+        cursor = store.scan(cursor, 10, |key| *seen.entry(key.to_vec()).or_insert(0) += 1);
+        for step in 0..5 {
+            let other = 1_000_000 + calls * 5 + step;
+            store.update(&other.to_le_bytes(), |hash| hash.set(b"f", b"v"));
+            store.remove(&(1_000_000 + calls).to_le_bytes());
+        }
+        calls += 1;
+        if cursor == ScanCursor::END {
+            break;
+        }
+    }
+    assert!(seen.values().all(|&times| times == 1), "no key twice");
+    assert!((0..5_000_u32).all(|key| seen.contains_key(&key.to_le_bytes()[..])), "no key missed");
+}

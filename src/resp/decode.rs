@@ -180,10 +180,11 @@ impl Decoder {
 
     #[inline]
     fn length(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Option<usize>, ProtocolError> {
-        // The common case: one or two digits, all there.
-        if let Some(&[b'$', tens @ b'0'..=b'9', b'\r', b'\n']) = buffer.get(self.next..self.next + 4) {
+        // The common case: one digit, all there.
+        if let Some(&[b'$', digit @ b'0'..=b'9', b'\r', b'\n']) = buffer.get(self.next..self.next + 4) {
             self.next += 4;
-            return Ok(Some(usize::from(tens - b'0')));
+            self.searched = 0;
+            return Ok(Some(usize::from(digit - b'0')));
         }
         let Some(line) = self.line(buffer, ProtocolError::LengthLineTooLong)? else { return Ok(None) };
         match line.split_first() {
@@ -288,6 +289,13 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(decode_all(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_split_length_does_not_hide_the_next_line() {
+        let whole = decode_all(&[b"*2\r\n$1\r\na\r\n\r\n"]);
+        assert_eq!(whole, Err(ProtocolError::ExpectedDollar(b'\r')));
+        assert_eq!(decode_all(&[b"*2\r\n$", b"1\r\na\r\n\r\n"]), whole);
     }
 
     #[test]

@@ -276,7 +276,9 @@ mod tests {
             Value::Boolean(truth) => reply.boolean(*truth),
             Value::Array(values) => {
                 reply.array(values.len());
-                values.iter().for_each(|value| write(reply, value));
+                for value in values {
+                    write(reply, value);
+                }
             }
             Value::Pairs(pairs) => {
                 reply.map(pairs.len());

@@ -24,8 +24,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (key, field) = (0..4_u8, any::<u8>());
     prop_oneof![
-        8 => (key.clone(), field.clone(), 0..100_usize).prop_map(|(key, field, length)| Step::Set(key, field, length)),
-        2 => (key.clone(), field.clone()).prop_map(|(key, field)| Step::Remove(key, field)),
+        8 => (key.clone(), field, 0..100_usize).prop_map(|(key, field, length)| Step::Set(key, field, length)),
+        2 => (key.clone(), field).prop_map(|(key, field)| Step::Remove(key, field)),
         2 => (key.clone(), field, 1..50_i64).prop_map(|(key, field, after)| Step::ExpireField(key, field, after)),
         1 => (key.clone(), 1..50_i64).prop_map(|(key, after)| Step::ExpireKey(key, after)),
         1 => key.clone().prop_map(Step::Persist),

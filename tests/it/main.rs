@@ -82,7 +82,9 @@ fn cases(groups: &'static [(&str, &[Case])], runs: bool) -> impl Iterator<Item =
 
 fn closing_note(with_oracles: bool, filtered: bool, left_out: u64) {
     if !with_oracles {
-        println!("left to tests/run: {left_out} tests that compare with Redis and Valkey (HASHD_PEERS is not set)\n");
+        println!(
+            "left to tests/run: {left_out} tests that compare with Redis and Valkey (HASHD_PEERS names no folder with Redis 8.6)\n"
+        );
     } else if !filtered {
         for line in allowed::unused() {
             println!("allowed_differences.txt: never applied: {line}");

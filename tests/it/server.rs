@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -31,7 +32,18 @@ pub struct Server {
 
 /// The folder of the oracles, if the machine has them.
 pub fn peers() -> Option<PathBuf> {
-    std::env::var_os("HASHD_PEERS").map(PathBuf::from).filter(|path| path.join("bin/redis-server").exists())
+    static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let folder = std::env::var_os("HASHD_PEERS").map(PathBuf::from)?;
+        let version = Command::new(folder.join("bin/redis-server")).arg("--version").output().ok()?;
+        // Other versions word errors differently: only the one that the scripts were recorded from is an oracle.
+        String::from_utf8_lossy(&version.stdout).contains("v=8.6.").then_some(folder)
+    });
+    FOUND.clone()
+}
+
+/// Whether the program of this oracle is there.
+pub fn has(oracle: Kind) -> bool {
+    peers().is_some() && std::path::Path::new(&program(oracle)).exists()
 }
 
 /// The program to run for a kind of server.

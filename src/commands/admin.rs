@@ -136,7 +136,22 @@ pub fn shutdown(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `READONLY`, `READWRITE`, `ASKING`, `CLUSTER ...` -> error: there is no cluster.
+/// The subcommands of CLUSTER, all refused for the same reason.
+const CLUSTER_SUBCOMMANDS: &str = "addslots addslotsrange bumpepoch count-failure-reports countkeysinslot delslots \
+    delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet migration myid myshardid nodes \
+    replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
+
+/// `CLUSTER subcommand ...` -> error: there is no cluster.
+pub fn cluster(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let name = args.next_bytes()?;
+    if CLUSTER_SUBCOMMANDS.split_whitespace().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+        return cluster_disabled(ctx, args);
+    }
+    let name = String::from_utf8_lossy(name.get(..128).unwrap_or(name));
+    Err(CommandError::text(format!("ERR unknown subcommand '{name}'. Try CLUSTER HELP.")))
+}
+
+/// `READONLY`, `READWRITE`, `ASKING` -> error: there is no cluster.
 pub fn cluster_disabled(_ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     Err(CommandError::Fixed("ERR This instance has cluster support disabled"))
 }

@@ -104,11 +104,7 @@ pub fn echo(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `SELECT index` -> OK: changes the database for the commands that follow.
 pub fn select(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let index = i32::try_from(args.next_i64()?).map_err(|_| CommandError::NotInteger)?;
-    let database = usize::try_from(index)
-        .ok()
-        .filter(|index| *index < ctx.services.keyspace.database_count())
-        .ok_or(CommandError::DatabaseOutOfRange)?;
+    let database = args.next_database(ctx.services.keyspace.database_count())?;
     set_database(ctx.session, database);
     ctx.reply.ok();
     Ok(())

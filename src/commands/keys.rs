@@ -4,7 +4,7 @@ use crate::base::clock::UnixMillis;
 use crate::base::glob;
 use crate::base::number::parse_i64;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::store::{Database, KeyExpiry, Replace, ScanCursor, Transfer};
+use crate::store::{Database, KeyExpiry, Replace, Transfer};
 
 // What EXPIRE, TTL and their kin report of a key.
 const NO_KEY: i64 = -2;
@@ -73,7 +73,7 @@ pub fn copy(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if args.take_word("REPLACE") {
             replace = Replace::Yes;
         } else if args.take_word("DB") {
-            database = database_index(ctx, args.next_bytes()?)?;
+            database = args.next_database(ctx.services.keyspace.database_count())?;
         } else {
             return Err(CommandError::Syntax);
         }
@@ -89,7 +89,7 @@ pub fn copy(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `MOVE key index` -> integer: 1 if the key has gone to the other database, 0 if it is missing here or exists there.
 pub fn move_key(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
-    let database = database_index(ctx, args.next_bytes()?)?;
+    let database = args.next_database(ctx.services.keyspace.database_count())?;
     if database == ctx.store.index() {
         return Err(SAME_OBJECTS);
     }
@@ -133,7 +133,7 @@ pub fn keys(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]` -> array: next cursor, then the keys found on the way to it.
 pub fn scan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let cursor = parse_cursor(args.next_bytes()?).ok_or(CommandError::InvalidCursor)?;
+    let cursor = args.next_cursor()?;
     let options = ScanOptions::parse(args)?;
     let mut found: Vec<Box<[u8]>> = Vec::new();
     let next = ctx.store.scan(cursor, options.count, |key| {
@@ -405,26 +405,6 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// A cursor as C's `strtoull` reads it, which Redis uses: with white space before it, a sign, and wrapping below zero.
-/// Only a plain negative number is refused. (HSCAN has the same; families do not import each other.)
-fn parse_cursor(text: &[u8]) -> Option<ScanCursor> {
-    if let Some(cursor) = parse_i64(text) {
-        return u64::try_from(cursor).ok().map(ScanCursor);
-    }
-    let digits = text.trim_ascii_start();
-    let (negative, digits) = match digits.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, digits),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let cursor =
-        digits.iter().try_fold(0_u64, |cursor, &digit| cursor.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
-    Some(ScanCursor(if negative { cursor.wrapping_neg() } else { cursor }))
-}
-
 fn check_flush_mode(args: &mut Args<'_>) -> Outcome {
     let known = args.is_empty() || args.take_word("ASYNC") || args.take_word("SYNC");
     if known && args.is_empty() { Ok(()) } else { Err(CommandError::Syntax) }
@@ -432,14 +412,6 @@ fn check_flush_mode(args: &mut Args<'_>) -> Outcome {
 
 fn parse_i32(text: &[u8]) -> Option<i32> {
     parse_i64(text).and_then(|number| i32::try_from(number).ok())
-}
-
-/// The database that an argument of COPY or MOVE names.
-fn database_index(ctx: &Context<'_>, text: &[u8]) -> Result<usize, CommandError> {
-    let index = parse_i64(text).ok_or(CommandError::NotInteger)?;
-    let index = i32::try_from(index)
-        .map_err(|_| CommandError::Fixed("ERR value is out of range, value must between -2147483648 and 2147483647"))?;
-    existing_database(ctx, index)
 }
 
 fn existing_database(ctx: &Context<'_>, index: i32) -> Result<usize, CommandError> {

@@ -377,7 +377,7 @@ commands! {
         .doc("3.0.0", "O(1)", "Enables read-only queries for a connection to a Redis Cluster replica node.", "");
     ReadWrite => other("readwrite", 1, admin::cluster_disabled).any_state().fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Enables read-write queries for a connection to a Redis Cluster replica node.", "");
-    Cluster => other("cluster", -2, admin::cluster_disabled).cluster()
+    Cluster => other("cluster", -2, admin::cluster).cluster()
         .doc("3.0.0", "Depends on subcommand.", "A container for Redis Cluster commands.", "");
     Memory => container("memory").server()
         .doc("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.", "")

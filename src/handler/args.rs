@@ -3,6 +3,7 @@
 use super::error::CommandError;
 use crate::base::number;
 use crate::resp::decode::ArgRange;
+use crate::store::ScanCursor;
 
 /// A cursor over the arguments that follow the command name (or the subcommand name, for container commands).
 ///
@@ -76,6 +77,17 @@ impl<'a> Args<'a> {
     /// Takes the next argument as a signed 64-bit integer: `ERR value is not an integer or out of range` otherwise.
     pub fn next_i64(&mut self) -> Result<i64, CommandError> {
         number::parse_i64(self.next_bytes()?).ok_or(CommandError::NotInteger)
+    }
+
+    /// Takes the next argument as the index of one of `count` databases.
+    pub fn next_database(&mut self, count: usize) -> Result<usize, CommandError> {
+        let index = i32::try_from(self.next_i64()?).map_err(|_| CommandError::NotInt32)?;
+        usize::try_from(index).ok().filter(|&index| index < count).ok_or(CommandError::DatabaseOutOfRange)
+    }
+
+    /// Takes the next argument as the cursor of SCAN or HSCAN.
+    pub fn next_cursor(&mut self) -> Result<ScanCursor, CommandError> {
+        number::parse_u64(self.next_bytes()?).map(ScanCursor).ok_or(CommandError::InvalidCursor)
     }
 
     /// Takes the next argument when it is `word` in any case.

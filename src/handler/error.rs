@@ -11,6 +11,9 @@ pub enum CommandError {
     /// An argument that must be a 64-bit integer is not.
     #[error("ERR value is not an integer or out of range")]
     NotInteger,
+    /// An argument that must be a 32-bit integer is one, but out of range.
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NotInt32,
     /// An argument that must be a floating point number is not.
     #[error("ERR value is not a valid float")]
     NotFloat,

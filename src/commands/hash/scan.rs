@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::base::glob;
-use crate::base::number::parse_i64;
 use crate::base::random::Random;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::handler::{ReplyWriter, RespVersion};
@@ -15,7 +14,7 @@ use crate::store::{HashView, ScanCursor};
 /// As in Redis the options of a missing key are not looked at.
 pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
-    let cursor = parse_cursor(args.next_bytes()?).ok_or(CommandError::InvalidCursor)?;
+    let cursor = args.next_cursor()?;
     ctx.store.view(key, |hash| {
         if hash.is_missing() {
             write_scan(ctx.reply, ScanCursor::END, &[]);
@@ -96,26 +95,6 @@ impl<'a> ScanOptions<'a> {
         }
         Ok(options)
     }
-}
-
-/// A cursor as C's `strtoull` reads it, which Redis uses: with white space before it, a sign, and wrapping below zero.
-/// Only a plain negative number is refused.
-fn parse_cursor(text: &[u8]) -> Option<ScanCursor> {
-    if let Some(cursor) = parse_i64(text) {
-        return u64::try_from(cursor).ok().map(ScanCursor);
-    }
-    let digits = text.trim_ascii_start();
-    let (negative, digits) = match digits.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, digits),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let cursor =
-        digits.iter().try_fold(0_u64, |cursor, &digit| cursor.checked_mul(10)?.checked_add(u64::from(digit - b'0')))?;
-    Some(ScanCursor(if negative { cursor.wrapping_neg() } else { cursor }))
 }
 
 fn write_scan(reply: &mut ReplyWriter, next: ScanCursor, elements: &[&[u8]]) {

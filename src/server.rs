@@ -21,6 +21,7 @@ const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 
 /// Runs the server until a signal or SHUTDOWN stops it.
 pub fn run(config: Config) -> std::io::Result<()> {
+    allow_open_files(&config);
     let config = Arc::new(config);
     let databases = config.databases();
     let keyspace = Arc::new(Keyspace::new(databases, limits(&config)));
@@ -92,6 +93,20 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Raises the process's limit of open files to what `maxclients` needs, as far as it may.
+fn allow_open_files(config: &Config) {
+    /// Files that are not clients: listeners, runtimes, standard streams (`CONFIG_MIN_RESERVED_FDS` of Redis).
+    const RESERVED: u64 = 32;
+    let wanted = config.maxclients() as u64 + RESERVED;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(limit, maxclients = config.maxclients(), "the limit of open files is below maxclients");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 fn limits(config: &Config) -> HashLimits {

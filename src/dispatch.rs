@@ -14,6 +14,11 @@ use crate::services::stats::CommandId;
 /// Longest part of a name or of arguments that an error quotes, as in Redis.
 const QUOTED: usize = 128;
 
+const DEBUG_NOT_ALLOWED: CommandError = CommandError::Fixed(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
+     connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+
 /// Runs one request and writes exactly one reply (or none, if the client wants none).
 pub fn dispatch(
     services: &Services,
@@ -23,7 +28,7 @@ pub fn dispatch(
     now: UnixMillis,
 ) {
     let mark = reply.mark();
-    let outcome = match admit(session, &mut args) {
+    let outcome = match admit(services, session, &mut args) {
         Ok((id, handler)) => call(services, session, reply, &mut args, now, (id, handler)),
         Err(refusal) => {
             if let Some(counters) = refusal.id.and_then(|id| services.stats.command(id)) {
@@ -91,7 +96,7 @@ struct Refusal {
 }
 
 /// Finds the command and checks that it may run; leaves `args` behind its name.
-fn admit(session: &Session, args: &mut Args<'_>) -> Result<(CommandId, Handler), Refusal> {
+fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<(CommandId, Handler), Refusal> {
     let name = args.next_optional().unwrap_or_default();
     let Some((spec, id)) = table::lookup(name) else {
         return Err(Refusal { id: None, error: unknown_command(name, *args) });
@@ -101,12 +106,30 @@ fn admit(session: &Session, args: &mut Args<'_>) -> Result<(CommandId, Handler),
     if !spec.accepts(args.argc()) {
         return refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name)));
     }
-    if !session.authenticated && !spec.flags.contains(CommandFlags::NO_AUTH) {
+    if spec.flags.contains(CommandFlags::PROTECTED) && !may_debug(services, session) {
+        return refuse(DEBUG_NOT_ALLOWED);
+    }
+    if needs_password(services, session) && !spec.flags.contains(CommandFlags::NO_AUTH) {
         return refuse(CommandError::Fixed("NOAUTH Authentication required."));
     }
     match spec.handler {
         Some(handler) => Ok((id, handler)),
         None => refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name))),
+    }
+}
+
+/// Whether the client has yet to show a password. It need not while none is set, but will have to once there is one.
+fn needs_password(services: &Services, session: &Session) -> bool {
+    !session.authenticated && !services.config.requirepass().is_empty()
+}
+
+/// Whether `enable-debug-command` lets this client use DEBUG.
+fn may_debug(services: &Services, session: &Session) -> bool {
+    let client = &session.client;
+    match services.config.enable_debug_command().to_ascii_lowercase().as_str() {
+        "yes" => true,
+        "local" => client.is_unix_socket || client.address.starts_with("127.") || client.address.starts_with("[::1]"),
+        _ => false,
     }
 }
 

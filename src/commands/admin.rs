@@ -139,7 +139,7 @@ pub fn shutdown(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// The subcommands of CLUSTER, all refused for the same reason.
 const CLUSTER_SUBCOMMANDS: &str = "addslots addslotsrange bumpepoch count-failure-reports countkeysinslot delslots \
     delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet migration myid myshardid nodes \
-    replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
+    replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots syncslots";
 
 /// `CLUSTER subcommand ...` -> error: there is no cluster.
 pub fn cluster(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -22,7 +22,6 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("cpu", "CPU", true, cpu),
     ("modules", "Modules", true, no_lines),
     ("commandstats", "Commandstats", false, command_stats),
-    ("errorstats", "Errorstats", true, no_lines),
     ("cluster", "Cluster", true, cluster),
     ("keyspace", "Keyspace", true, keyspace),
 ];

@@ -1,5 +1,6 @@
 //! `COMMAND` and its subcommands: what the command table says, in Redis's shapes.
 
+use super::table::history;
 use super::table::syntax::{self, Argument, Kind};
 use super::{reply_help, table};
 use crate::base::glob;
@@ -60,9 +61,8 @@ const KEY_FLAG_NAMES: &[(KeyFlags, &str)] = &[
     (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
 ];
 
-/// Commands that Redis advises against: name, since when, what to use instead.
-const DEPRECATED: &[(&str, &str, &str)] =
-    &[("hmset", "4.0.0", "`HSET` with multiple field-value pairs"), ("quit", "7.2.0", "just closing the connection")];
+/// Commands for those who work on the server.
+const SYSTEM_COMMANDS: &[&str] = &["debug"];
 
 /// `COMMAND` -> array: one entry for each command.
 pub fn command(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
@@ -278,7 +278,10 @@ fn write_key_flags(reply: &mut ReplyWriter, spec: KeySpec) {
 }
 
 fn write_key_spec(reply: &mut ReplyWriter, spec: KeySpec) {
-    reply.map(3);
+    reply.map(3 + usize::from(spec.notes.is_some()));
+    if let Some(notes) = spec.notes {
+        write_pair(reply, "notes", notes);
+    }
     reply.bulk(b"flags");
     write_key_flags(reply, spec);
     reply.bulk(b"begin_search");
@@ -310,23 +313,29 @@ fn write_pair(reply: &mut ReplyWriter, name: &str, value: &str) {
 fn write_docs(reply: &mut ReplyWriter, spec: &'static Spec) {
     let docs = &spec.docs;
     let arguments = syntax::parse(docs.syntax);
-    let deprecated = DEPRECATED.iter().find(|(name, ..)| *name == spec.full_name);
+    let (changes, deprecation) = (history::changes(spec.full_name), history::deprecation(spec.full_name));
+    let is_system = SYSTEM_COMMANDS.contains(&spec.full_name);
     let has_complexity = !docs.complexity.is_empty();
-    let parts = [has_complexity, !arguments.is_empty(), !spec.subcommands.is_empty()];
+    let has_flags = is_system || deprecation.is_some();
+    let parts = [has_complexity, has_flags, !changes.is_empty(), !arguments.is_empty(), !spec.subcommands.is_empty()];
     reply.bulk(spec.full_name.as_bytes());
-    reply.map(3 + parts.iter().filter(|part| **part).count() + deprecated.map_or(0, |_| 3));
+    reply.map(3 + parts.iter().filter(|part| **part).count() + deprecation.map_or(0, |_| 2));
     write_pair(reply, "summary", docs.summary);
     write_pair(reply, "since", docs.since);
     write_pair(reply, "group", docs.group);
     if has_complexity {
         write_pair(reply, "complexity", docs.complexity);
     }
-    if let Some((_, since, replacement)) = deprecated {
+    if has_flags {
         reply.bulk(b"doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
+        write_names(reply, &[(deprecation.is_some(), "deprecated"), (is_system, "syscmd")], |is_set| is_set);
+    }
+    if let Some((since, replacement)) = deprecation {
         write_pair(reply, "deprecated_since", since);
         write_pair(reply, "replaced_by", replacement);
+    }
+    if !changes.is_empty() {
+        write_changes(reply, changes);
     }
     if !arguments.is_empty() {
         reply.bulk(b"arguments");
@@ -338,6 +347,16 @@ fn write_docs(reply: &mut ReplyWriter, spec: &'static Spec) {
         for subcommand in spec.subcommands {
             write_docs(reply, subcommand);
         }
+    }
+}
+
+fn write_changes(reply: &mut ReplyWriter, changes: &[(&str, &str)]) {
+    reply.bulk(b"history");
+    reply.set(changes.len());
+    for (version, change) in changes {
+        reply.array(2);
+        reply.bulk(version.as_bytes());
+        reply.bulk(change.as_bytes());
     }
 }
 
@@ -353,7 +372,7 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     let is_leaf = argument.arguments.is_empty();
     let is_key = argument.kind == Kind::Value("key");
     let has_flags = argument.optional || argument.multiple;
-    let parts = [is_leaf, is_key, argument.token.is_some(), has_flags, !is_leaf];
+    let parts = [is_leaf, is_key, argument.token.is_some(), argument.since.is_some(), has_flags, !is_leaf];
     reply.map(2 + parts.iter().filter(|part| **part).count());
     write_pair(reply, "name", &argument.name);
     write_pair(reply, "type", argument.kind.name());
@@ -367,6 +386,9 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     }
     if let Some(token) = argument.token {
         write_pair(reply, "token", token);
+    }
+    if let Some(since) = argument.since {
+        write_pair(reply, "since", since);
     }
     if has_flags {
         reply.bulk(b"flags");

@@ -3,6 +3,7 @@
 //! Everything users see about commands (COMMAND, COMMAND DOCS, ACL categories, key extraction) derives from it.
 //! To add a command, write its handler and add a row here.
 
+pub mod history;
 mod lookup;
 mod row;
 pub mod syntax;
@@ -13,8 +14,8 @@ use crate::services::stats::CommandId;
 use lookup::NameIndex;
 use row::{
     COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
-    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_UPDATE, Row, container, is_named_after, other, read,
-    write,
+    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, container, is_named_after,
+    other, read, write,
 };
 
 /// Pairs each variant of [`Command`] with its row; a container's subcommands stand in braces behind it.
@@ -49,10 +50,10 @@ commands! {
         .doc("2.0.0",
             "O(1) for each field/value pair added, so O(N) to add N field/value pairs when the command is called with \
             multiple field/value pairs.",
-            "Creates or modifies the value of a field in a hash.", "key field value [field value ...]");
+            "Creates or modifies the value of a field in a hash.", "key field value [field value ...]=data");
     HmSet => write("hmset", -4, hash::write::hmset).denyoom().fast().hash().keys(RW_UPDATE)
         .doc("2.0.0", "O(N) where N is the number of fields being set.",
-            "Sets the values of multiple fields.", "key field value [field value ...]");
+            "Sets the values of multiple fields.", "key field value [field value ...]=data");
     HSetNx => write("hsetnx", 4, hash::write::hsetnx).denyoom().fast().hash().keys(RW_INSERT)
         .doc("2.0.0", "O(1)",
             "Sets the value of a field in a hash only when the field doesn't exist.", "key field value");
@@ -69,7 +70,7 @@ commands! {
         .doc("2.6.0", "O(1)",
             "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't \
             exist.",
-            "key field increment");
+            "key field float-increment=increment");
     HGetDel => write("hgetdel", -5, hash::write::hgetdel).fast().hash().keys(RW_ACCESS_DELETE)
         .doc("8.0.0", "O(N) where N is the number of specified fields",
             "Returns the value of a field and deletes it from the hash.", "key FIELDS numfields field [field ...]");
@@ -98,23 +99,23 @@ commands! {
     HRandField => read("hrandfield", -2, hash::scan::hrandfield).hash().keys(RO_ACCESS)
         .tips(&["nondeterministic_output"])
         .doc("6.2.0", "O(N) where N is the number of fields returned",
-            "Returns one or more random fields from a hash.", "key [count [WITHVALUES]]");
+            "Returns one or more random fields from a hash.", "key [count [WITHVALUES]]=options");
     HExpire => write("hexpire", -6, hash::field_ttl::hexpire).fast().hash().keys(RW_UPDATE)
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Set expiry for hash field using relative time to expire (seconds)",
-            "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+            "key seconds [NX | XX | GT | LT]=condition FIELDS numfields field [field ...]");
     HpExpire => write("hpexpire", -6, hash::field_ttl::hpexpire).fast().hash().keys(RW_UPDATE)
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Set expiry for hash field using relative time to expire (milliseconds)",
-            "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+            "key milliseconds [NX | XX | GT | LT]=condition FIELDS numfields field [field ...]");
     HExpireAt => write("hexpireat", -6, hash::field_ttl::hexpireat).fast().hash().keys(RW_UPDATE)
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Set expiry for hash field using an absolute Unix timestamp (seconds)",
-            "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+            "key unix-time-seconds [NX | XX | GT | LT]=condition FIELDS numfields field [field ...]");
     HpExpireAt => write("hpexpireat", -6, hash::field_ttl::hpexpireat).fast().hash().keys(RW_UPDATE)
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Set expiry for hash field using an absolute Unix timestamp (milliseconds)",
-            "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]");
+            "key unix-time-milliseconds [NX | XX | GT | LT]=condition FIELDS numfields field [field ...]");
     HTtl => read("httl", -5, hash::field_ttl::httl).fast().hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Returns the TTL in seconds of a hash field.", "key FIELDS numfields field [field ...]");
@@ -132,16 +133,16 @@ commands! {
     HPersist => write("hpersist", -5, hash::field_ttl::hpersist).fast().hash().keys(RW_UPDATE)
         .doc("7.4.0", "O(N) where N is the number of specified fields",
             "Removes the expiration time for each specified field", "key FIELDS numfields field [field ...]");
-    HGetEx => write("hgetex", -5, hash::field_ttl::hgetex).fast().hash().keys(RW_ACCESS_UPDATE)
+    HGetEx => write("hgetex", -5, hash::field_ttl::hgetex).fast().hash().keys(RW_TTL_UPDATE)
         .doc("8.0.0", "O(N) where N is the number of specified fields",
             "Get the value of one or more fields of a given hash key, and optionally set their expiration.",
-            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
-            FIELDS numfields field [field ...]");
+            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds \
+            | PERSIST]=expiration FIELDS numfields field [field ...]");
     HSetEx => write("hsetex", -6, hash::field_ttl::hsetex).denyoom().fast().hash().keys(RW_UPDATE)
         .doc("8.0.0", "O(N) where N is the number of fields being set.",
             "Set the value of one or more fields of a given hash key, and optionally set their expiration.",
-            "key [NX | XX] [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \
-            unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]");
+            "key [NX | XX] [FNX | FXX]=condition [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \
+            unix-time-milliseconds | KEEPTTL]=expiration FIELDS numfields field value [field value ...]=data");
     HImport => container("himport").hash()
         .doc("8.10.0", "Depends on subcommand.", "A container for importing hashes by prepared fieldsets.", "")
     => {
@@ -213,29 +214,32 @@ commands! {
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
             return back to 0. N is the number of elements inside the collection.",
-            "Iterates over the key names in the database.", "cursor [MATCH pattern] [COUNT count] [TYPE type]");
+            "Iterates over the key names in the database.", "cursor [MATCH pattern] [COUNT count] [TYPE type@6.0.0]");
     DbSize => read("dbsize", 1, keys::dbsize).fast().server().acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .doc("1.0.0", "O(1)", "Returns the number of keys in the database.", "");
     FlushDb => write("flushdb", -1, keys::flushdb).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the number of keys in the selected database",
-            "Remove all keys from the current database.", "[ASYNC | SYNC]");
+            "Remove all keys from the current database.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");
     FlushAll => write("flushall", -1, keys::flushall).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the total number of keys in all databases",
-            "Removes all keys from all databases.", "[ASYNC | SYNC]");
+            "Removes all keys from all databases.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");
     Expire => write("expire", -3, keys::expire).fast().keyspace().keys(RW_UPDATE)
-        .doc("1.0.0", "O(1)", "Sets the expiration time of a key in seconds.", "key seconds [NX | XX | GT | LT]");
+        .doc("1.0.0", "O(1)", "Sets the expiration time of a key in seconds.",
+            "key seconds [NX | XX | GT | LT]=condition@7.0.0");
     PExpire => write("pexpire", -3, keys::pexpire).fast().keyspace().keys(RW_UPDATE)
         .doc("2.6.0", "O(1)",
-            "Sets the expiration time of a key in milliseconds.", "key milliseconds [NX | XX | GT | LT]");
+            "Sets the expiration time of a key in milliseconds.",
+            "key milliseconds [NX | XX | GT | LT]=condition@7.0.0");
     ExpireAt => write("expireat", -3, keys::expireat).fast().keyspace().keys(RW_UPDATE)
         .doc("1.2.0", "O(1)",
-            "Sets the expiration time of a key to a Unix timestamp.", "key unix-time-seconds [NX | XX | GT | LT]");
+            "Sets the expiration time of a key to a Unix timestamp.",
+            "key unix-time-seconds [NX | XX | GT | LT]=condition@7.0.0");
     PExpireAt => write("pexpireat", -3, keys::pexpireat).fast().keyspace().keys(RW_UPDATE)
         .doc("2.6.0", "O(1)", "Sets the expiration time of a key to a Unix milliseconds timestamp.",
-            "key unix-time-milliseconds [NX | XX | GT | LT]");
+            "key unix-time-milliseconds [NX | XX | GT | LT]=condition@7.0.0");
     Ttl => read("ttl", 2, keys::ttl).fast().keyspace().keys(RO_ACCESS).tips(&["nondeterministic_output"])
         .doc("1.0.0", "O(1)", "Returns the expiration time in seconds of a key.", "key");
     PTtl => read("pttl", 2, keys::pttl).fast().keyspace().keys(RO_ACCESS).tips(&["nondeterministic_output"])
@@ -267,10 +271,10 @@ commands! {
     // Connections
     Hello => other("hello", -1, connection::hello).any_state().open().noscript().fast().connection()
         .doc("6.0.0", "O(1)",
-            "Handshakes with the Redis server.", "[protover [AUTH username password] [SETNAME clientname]]");
+            "Handshakes with the Redis server.", "[protover [AUTH username password] [SETNAME clientname]]=arguments");
     Auth => other("auth", -2, connection::auth).any_state().open().noscript().fast().connection()
         .doc("1.0.0", "O(N) where N is the number of passwords defined for the user",
-            "Authenticates the connection.", "[username] password");
+            "Authenticates the connection.", "[username@6.0.0] password");
     Ping => other("ping", -1, connection::ping).fast().connection()
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(1)", "Returns the server's liveliness response.", "[message]");
@@ -293,7 +297,7 @@ commands! {
         ClientList => other("client|list", -2, client::list).any_state().admin().noscript().connection()
             .tips(&["nondeterministic_output"])
             .doc("2.4.0", "O(N) where N is the number of client connections", "Lists open connections.",
-                "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"),
+                "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>=client-type@5.0.0] [ID client-id [client-id ...]@6.2.0]"),
         ClientGetName => other("client|getname", 2, client::getname).any_state().noscript().connection()
             .doc("2.6.9", "O(1)", "Returns the name of the connection.", ""),
         ClientSetName => other("client|setname", 3, client::setname).any_state().noscript().connection()
@@ -302,14 +306,15 @@ commands! {
         ClientSetInfo => other("client|setinfo", 4, client::setinfo).any_state().noscript().connection()
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .doc("7.2.0", "O(1)",
-                "Sets information specific to the client or connection.", "<LIB-NAME libname | LIB-VER libver>"),
+                "Sets information specific to the client or connection.", "<LIB-NAME libname | LIB-VER libver>=attr"),
         ClientReply => other("client|reply", 3, client::reply).any_state().noscript().connection()
-            .doc("3.2.0", "O(1)", "Instructs the server whether to reply to commands.", "<ON | OFF | SKIP>"),
+            .doc("3.2.0", "O(1)", "Instructs the server whether to reply to commands.", "<ON | OFF | SKIP>=action"),
         ClientNoEvict => other("client|no-evict", 3, client::no_evict).any_state().admin().noscript().connection()
-            .doc("7.0.0", "O(1)", "Sets the client eviction mode of the connection.", "<ON | OFF>"),
+            .doc("7.0.0", "O(1)", "Sets the client eviction mode of the connection.", "<ON | OFF>=enabled"),
         ClientNoTouch => other("client|no-touch", 3, client::no_touch).any_state().noscript().connection()
             .doc("7.2.0", "O(1)",
-                "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "<ON | OFF>"),
+                "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
+                "<ON | OFF>=enabled"),
         ClientHelp => other("client|help", 2, client::help).any_state().connection()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
@@ -332,7 +337,7 @@ commands! {
         CommandList => other("command|list", -2, introspect::list).any_state().server().acl(Acl::CONNECTION)
             .tips(&["nondeterministic_output_order"])
             .doc("7.0.0", "O(N) where N is the total number of Redis commands", "Returns a list of command names.",
-                "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"),
+                "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>=filterby]"),
         CommandGetKeys => other("command|getkeys", -3, introspect::getkeys).any_state().server().acl(Acl::CONNECTION)
             .doc("2.8.13", "O(N) where N is the number of arguments to the command",
                 "Extracts the key names from an arbitrary command.", "command [arg [arg ...]]"),
@@ -356,7 +361,7 @@ commands! {
         ConfigSet => other("config|set", -4, admin::config_set).any_state().admin().noscript().server()
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .doc("2.0.0", "O(N) when N is the number of configuration parameters provided",
-                "Sets configuration parameters in-flight.", "parameter value [parameter value ...]"),
+                "Sets configuration parameters in-flight.", "parameter value [parameter value ...]=data"),
         ConfigResetStat => other("config|resetstat", 2, admin::config_resetstat).any_state().admin().noscript()
             .server().tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .doc("2.0.0", "O(1)", "Resets the server's statistics.", ""),
@@ -372,7 +377,7 @@ commands! {
         .doc("1.0.0",
             "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
             "Synchronously saves the database(s) to disk and shuts down the Redis server.",
-            "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]");
+            "[NOSAVE | SAVE]=save-selector [NOW@7.0.0] [FORCE@7.0.0] [ABORT@7.0.0]");
     ReadOnly => other("readonly", 1, admin::cluster_disabled).any_state().fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Enables read-only queries for a connection to a Redis Cluster replica node.", "");
     ReadWrite => other("readwrite", 1, admin::cluster_disabled).any_state().fast().cluster().acl(Acl::CONNECTION)
@@ -397,7 +402,7 @@ commands! {
         ModuleHelp => other("module|help", 2, admin::module_help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
-    Debug => other("debug", -2, debug::debug).any_state().admin().noscript().server()
+    Debug => other("debug", -2, debug::debug).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
         .doc("1.0.0", "Depends on subcommand.", "A container for debugging commands.", "");
     Asking => other("asking", 1, admin::cluster_disabled).fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");

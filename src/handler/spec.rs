@@ -45,6 +45,8 @@ bitflags::bitflags! {
         const NO_ASYNC_LOADING = 1 << 16;
         /// Touches keys beyond those its key specs name.
         const MAY_REPLICATE = 1 << 17;
+        /// Refused unless the configuration allows it to this client; `COMMAND INFO` does not tell.
+        const PROTECTED = 1 << 18;
     }
 }
 
@@ -119,6 +121,8 @@ pub struct KeySpec {
     pub step: i16,
     /// What happens to these keys.
     pub flags: KeyFlags,
+    /// A remark for readers of `COMMAND INFO`.
+    pub notes: Option<&'static str>,
 }
 
 /// One command or subcommand.
@@ -155,7 +159,8 @@ pub struct Docs {
     pub group: &'static str,
     /// Time complexity.
     pub complexity: &'static str,
-    /// Arguments in the syntax of the Redis documentation: `key field value [field value ...]`.
+    /// Arguments in the syntax of the Redis documentation: `key field value [field value ...]`. A word or bracket may
+    /// carry a name and a version: `[NX | XX]=condition@7.0.0`.
     pub syntax: &'static str,
 }
 

@@ -16,6 +16,8 @@ pub(super) const RW_UPDATE: &[KeySpec] = &[keys(1, 0, &[RW, UPDATE])];
 pub(super) const RW_INSERT: &[KeySpec] = &[keys(1, 0, &[RW, INSERT])];
 pub(super) const RW_DELETE: &[KeySpec] = &[keys(1, 0, &[RW, DELETE])];
 pub(super) const RW_ACCESS_UPDATE: &[KeySpec] = &[keys(1, 0, &[RW, ACCESS, UPDATE])];
+pub(super) const RW_TTL_UPDATE: &[KeySpec] =
+    &[KeySpec { notes: Some("RW and UPDATE because it changes the TTL"), ..keys(1, 0, &[RW, ACCESS, UPDATE]) }];
 pub(super) const RW_ACCESS_DELETE: &[KeySpec] = &[keys(1, 0, &[RW, ACCESS, DELETE])];
 pub(super) const RO_ACCESS: &[KeySpec] = &[keys(1, 0, &[RO, ACCESS])];
 pub(super) const RO_ONLY: &[KeySpec] = &[keys(1, 0, &[RO])];
@@ -35,7 +37,7 @@ const fn keys(first: i16, last: i16, uses: &[KeyFlags]) -> KeySpec {
         flags = flags.union(*flag);
         rest = others;
     }
-    KeySpec { first, last, step: 1, flags }
+    KeySpec { first, last, step: 1, flags, notes: None }
 }
 
 /// A row of the table: a [`Spec`] in the making, and what `COMMAND INFO` says beyond it.

@@ -1,5 +1,6 @@
 //! The argument syntax of the table's rows (`key [NX | XX] FIELDS numfields field [field ...]`), parsed into the
-//! tree that COMMAND DOCS sends.
+//! tree that COMMAND DOCS sends. A word or a closing bracket may carry a note, a name and a version without a space:
+//! `[NX | XX]=condition@7.0.0`.
 
 /// What an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +36,28 @@ pub struct Argument {
     pub kind: Kind,
     /// The keyword before it, or itself for a pure token.
     pub token: Option<&'static str>,
+    /// The version that brought it, if its command is older.
+    pub since: Option<&'static str>,
     /// Whether it may be left out.
     pub optional: bool,
     /// Whether it may be repeated.
     pub multiple: bool,
     /// The parts of a block, the alternatives of a choice.
     pub arguments: Vec<Argument>,
+}
+
+impl Argument {
+    /// Gives it the name and the version of a note (`=name@version`, either of which may be missing).
+    fn noted(mut self, note: &'static str) -> Self {
+        let (name, since) = match note.split_once('@') {
+            Some((name, since)) => (name, Some(since)),
+            None => (note, None),
+        };
+        if let Some(name) = name.strip_prefix('=') {
+            name.clone_into(&mut self.name);
+        }
+        Self { since: since.or(self.since), ..self }
+    }
 }
 
 /// Parses a syntax text; brackets that do not match are ignored.
@@ -74,6 +91,11 @@ impl Words {
         (!word.is_empty()).then_some(word)
     }
 
+    /// The note on the bracket that has just been read; empty if there is none.
+    fn note(&mut self) -> &'static str {
+        if self.text.starts_with(['=', '@']) { self.next().unwrap_or_default() } else { "" }
+    }
+
     /// Reads up to the closing bracket: the alternatives in it, and whether it ended in `...`.
     fn alternatives(&mut self) -> (Vec<Vec<Argument>>, bool) {
         let (mut alternatives, mut sequence, mut repeats) = (Vec::new(), Vec::new(), false);
@@ -84,11 +106,13 @@ impl Words {
                 "..." => repeats = true,
                 "<" => {
                     let (choices, _) = self.alternatives();
-                    sequence.push(fold(choices));
+                    sequence.push(fold(choices).noted(self.note()));
                 }
                 "[" => match self.alternatives() {
-                    (choices, true) => repeat_last(&mut sequence, choices.iter().map(Vec::len).sum()),
-                    (choices, false) => sequence.push(Argument { optional: true, ..fold(choices) }),
+                    (choices, true) => repeat_last(&mut sequence, choices.iter().map(Vec::len).sum(), self.note()),
+                    (choices, false) => {
+                        sequence.push(Argument { optional: true, ..fold(choices) }.noted(self.note()));
+                    }
                 },
                 word => sequence.push(leaf(word)),
             }
@@ -104,9 +128,9 @@ impl Words {
 }
 
 /// Marks the last `count` arguments as one that may be repeated.
-fn repeat_last(sequence: &mut Vec<Argument>, count: usize) {
+fn repeat_last(sequence: &mut Vec<Argument>, count: usize, note: &'static str) {
     let repeated = sequence.split_off(sequence.len().saturating_sub(count));
-    sequence.push(Argument { multiple: true, ..fold(vec![repeated]) });
+    sequence.push(Argument { multiple: true, ..fold(vec![repeated]) }.noted(note));
 }
 
 /// Makes one argument of several: a choice between sequences, a block of a sequence, or the only argument there is.
@@ -130,7 +154,7 @@ fn group(kind: Kind, token: Option<&'static str>, arguments: Vec<Argument>) -> A
         Some(token) => token.to_ascii_lowercase(),
         None => arguments.iter().map(|argument| argument.name.as_str()).collect::<Vec<_>>().join("-"),
     };
-    Argument { name, kind, token, optional: false, multiple: false, arguments }
+    Argument { name, kind, token, since: None, optional: false, multiple: false, arguments }
 }
 
 /// Joins keywords to the values behind them: `MATCH pattern` is one argument, `AUTH username password` a block.
@@ -160,18 +184,29 @@ fn attach_tokens(sequence: Vec<Argument>) -> Vec<Argument> {
 
 /// A word by itself: a keyword when it is in capitals, otherwise a value whose type its name tells.
 fn leaf(word: &'static str) -> Argument {
+    let (word, note) = word.split_at(word.find(['=', '@']).unwrap_or(word.len()));
     let is_token = word.bytes().any(|byte| byte.is_ascii_uppercase());
     let kind = match word {
         _ if is_token => Kind::PureToken,
         "key" | "newkey" | "source" | "destination" => Kind::Value("key"),
         "pattern" => Kind::Value("pattern"),
         "unix-time-seconds" | "unix-time-milliseconds" => Kind::Value("unix-time"),
+        "float-increment" => Kind::Value("double"),
         "seconds" | "milliseconds" | "count" | "numfields" | "cursor" | "increment" | "index" | "index1" | "index2"
         | "db" | "destination-db" | "protover" | "version" | "client-id" => Kind::Value("integer"),
         _ => Kind::Value("string"),
     };
     let token = is_token.then_some(word);
-    Argument { name: word.to_ascii_lowercase(), kind, token, optional: false, multiple: false, arguments: Vec::new() }
+    Argument {
+        name: word.to_ascii_lowercase(),
+        kind,
+        token,
+        since: None,
+        optional: false,
+        multiple: false,
+        arguments: Vec::new(),
+    }
+    .noted(note)
 }
 
 #[cfg(test)]
@@ -198,5 +233,15 @@ mod tests {
         let arguments = parse("key field value [field value ...]");
         let [_, data] = arguments.as_slice() else { panic!("{arguments:?}") };
         assert_eq!((data.kind, data.multiple, data.arguments.len()), (Kind::Block, true, 2));
+    }
+
+    #[test]
+    fn notes_name_and_date_arguments() {
+        let arguments = parse("[TYPE type@6.0.0] [NX | XX@2.0.0]=condition field value [field value ...]=data@1.0.0");
+        let seen: Vec<_> = arguments.iter().map(|argument| (argument.name.as_str(), argument.since)).collect();
+        assert_eq!(seen, [("type", Some("6.0.0")), ("condition", None), ("data", Some("1.0.0"))]);
+        let [.., condition, _] = arguments.as_slice() else { panic!("{arguments:?}") };
+        let alternatives: Vec<_> = condition.arguments.iter().map(|argument| argument.since).collect();
+        assert_eq!(alternatives, [None, Some("2.0.0")]);
     }
 }

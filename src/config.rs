@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use kind::{CLASSES, Kind, OutputBufferLimit, Value};
-pub use parse::{StartupError, memory_size, redis_integer, split_words};
+pub use parse::{StartupError, memory_size, redis_integer};
 pub use table::{Access, Parameter, ROWS, Row};
 
 use parse::Directive;

@@ -1,7 +1,8 @@
-//! Small pure parts that everything may use: time, numbers, glob patterns, randomness.
+//! Small pure parts that everything may use: time, numbers, glob patterns, quoted words, randomness.
 
 pub mod clock;
 pub mod glob;
 pub mod long_double;
 pub mod number;
 pub mod random;
+pub mod words;

@@ -3,6 +3,7 @@
 use crate::base::clock::UnixMillis;
 use crate::base::glob;
 use crate::base::number::parse_i64;
+use crate::handler::args::existing_database;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::store::{Database, KeyExpiry, Replace, Transfer};
 
@@ -102,7 +103,8 @@ pub fn move_key(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 pub fn swapdb(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let one = parse_i32(args.next_bytes()?).ok_or(CommandError::Fixed("ERR invalid first DB index"))?;
     let other = parse_i32(args.next_bytes()?).ok_or(CommandError::Fixed("ERR invalid second DB index"))?;
-    let (one, other) = (existing_database(ctx, one)?, existing_database(ctx, other)?);
+    let count = ctx.services.keyspace.database_count();
+    let (one, other) = (existing_database(one, count)?, existing_database(other, count)?);
     ctx.services.keyspace.swap(one, other);
     ctx.reply.ok();
     Ok(())
@@ -391,8 +393,7 @@ impl<'a> ScanOptions<'a> {
             if args.take_word("MATCH") {
                 options.pattern = Some(args.next_bytes()?).filter(|&pattern| pattern != b"*");
             } else if args.take_word("COUNT") {
-                let count = args.next_i64()?;
-                options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(CommandError::Syntax)?;
+                options.count = args.next_scan_count()?;
             } else if args.take_word("TYPE") {
                 options.hashes_wanted = args.next_bytes()?.eq_ignore_ascii_case(b"hash");
             } else if args.take_word("NOVALUES") {
@@ -412,11 +413,4 @@ fn check_flush_mode(args: &mut Args<'_>) -> Outcome {
 
 fn parse_i32(text: &[u8]) -> Option<i32> {
     parse_i64(text).and_then(|number| i32::try_from(number).ok())
-}
-
-fn existing_database(ctx: &Context<'_>, index: i32) -> Result<usize, CommandError> {
-    usize::try_from(index)
-        .ok()
-        .filter(|&index| index < ctx.services.keyspace.database_count())
-        .ok_or(CommandError::DatabaseOutOfRange)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::kind::os_message;
 use super::table::Parameter;
+use crate::base::{glob, words};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +137,7 @@ pub(super) fn environment(
         };
         directive.words.push(parameter.row().name.as_bytes().to_vec());
         if parameter.row().kind.takes_words() && !value.is_empty() {
-            directive.words.extend(split_words(value).ok_or_else(|| directive.refused(UNBALANCED))?);
+            directive.words.extend(words::split(value).ok_or_else(|| directive.refused(UNBALANCED))?);
         } else {
             directive.words.push(value.to_vec());
         }
@@ -190,7 +191,7 @@ fn text(content: &[u8], source: &str, depth: usize, directives: &mut Vec<Directi
             line: String::from_utf8_lossy(line).into_owned(),
             words: Vec::new(),
         };
-        directive.words = split_words(line).ok_or_else(|| directive.refused(UNBALANCED))?;
+        directive.words = words::split(line).ok_or_else(|| directive.refused(UNBALANCED))?;
         if let Some(name) = directive.words.first_mut() {
             name.make_ascii_lowercase();
         }
@@ -222,100 +223,11 @@ fn matching_files(path: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries
         .filter(|file| {
             let name = file.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
-            (!name.starts_with(b".") || pattern.starts_with('.')) && matches_wildcard(pattern.as_bytes(), &name)
+            (!name.starts_with(b".") || pattern.starts_with('.')) && glob::matches(pattern.as_bytes(), &name)
         })
         .collect();
     files.sort();
     files
-}
-
-fn matches_wildcard(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=name.len()).any(|skipped| matches_wildcard(rest, name.split_at(skipped).1)),
-        ([b'?', pattern @ ..], [_, name @ ..]) => matches_wildcard(pattern, name),
-        ([expected, pattern @ ..], [byte, name @ ..]) if expected == byte => matches_wildcard(pattern, name),
-        _ => false,
-    }
-}
-
-/// Splits a line into words by the quoting rules of Redis' `sdssplitargs`; `None` is unbalanced quotes.
-pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_ascii_start();
-    while !rest.is_empty() {
-        let mut word = Vec::new();
-        loop {
-            match rest {
-                [] | [b' ' | b'\n' | b'\r' | b'\t' | b'\0', ..] => break,
-                [b'"', quoted @ ..] => rest = double_quoted(quoted, &mut word)?,
-                [b'\'', quoted @ ..] => rest = single_quoted(quoted, &mut word)?,
-                [byte, after @ ..] => {
-                    word.push(*byte);
-                    rest = after;
-                    continue;
-                }
-            }
-            // A closing quote ends the word; anything but space after it is an error.
-            if !rest.first().is_none_or(u8::is_ascii_whitespace) {
-                return None;
-            }
-            break;
-        }
-        words.push(word);
-        rest = rest.trim_ascii_start();
-        if let [b'\0', ..] = rest {
-            break;
-        }
-    }
-    Some(words)
-}
-
-fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        let (byte, after) = match rest {
-            [] => return None,
-            [b'"', after @ ..] => return Some(after),
-            [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (hex(*high) << 4 | hex(*low), after)
-            }
-            [b'\\', escaped, after @ ..] => {
-                let byte = match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 0x08,
-                    b'a' => 0x07,
-                    other => *other,
-                };
-                (byte, after)
-            }
-            [byte, after @ ..] => (*byte, after),
-        };
-        word.push(byte);
-        rest = after;
-    }
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => digit.wrapping_sub(b'A').wrapping_add(10),
-    }
-}
-
-fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        let (byte, after) = match rest {
-            [] => return None,
-            [b'\'', after @ ..] => return Some(after),
-            [b'\\', b'\'', after @ ..] => (b'\'', after),
-            [byte, after @ ..] => (*byte, after),
-        };
-        word.push(byte);
-        rest = after;
-    }
 }
 
 /// Reads an integer as strictly as Redis' `string2ll`: no plus sign, no leading zeros, no spaces.
@@ -351,7 +263,7 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> Option<Vec<String>> {
-        let words = split_words(line.as_bytes())?;
+        let words = words::split(line.as_bytes())?;
         Some(words.into_iter().map(|word| String::from_utf8(word).unwrap()).collect())
     }
 

@@ -81,8 +81,12 @@ impl<'a> Args<'a> {
 
     /// Takes the next argument as the index of one of `count` databases.
     pub fn next_database(&mut self, count: usize) -> Result<usize, CommandError> {
-        let index = i32::try_from(self.next_i64()?).map_err(|_| CommandError::NotInt32)?;
-        usize::try_from(index).ok().filter(|&index| index < count).ok_or(CommandError::DatabaseOutOfRange)
+        existing_database(i32::try_from(self.next_i64()?).map_err(|_| CommandError::NotInt32)?, count)
+    }
+
+    /// Takes the next argument as the COUNT of SCAN or HSCAN.
+    pub fn next_scan_count(&mut self) -> Result<usize, CommandError> {
+        usize::try_from(self.next_i64()?).ok().filter(|&count| count > 0).ok_or(CommandError::Syntax)
     }
 
     /// Takes the next argument as the cursor of SCAN or HSCAN.
@@ -111,4 +115,9 @@ impl<'a> Args<'a> {
         let (pairs, _odd) = self.ranges.get(from..).unwrap_or_default().as_chunks::<2>();
         pairs.iter().map(move |[first, second]| (first.of(buffer), second.of(buffer)))
     }
+}
+
+/// `index`, if it is one of `count` databases.
+pub fn existing_database(index: i32, count: usize) -> Result<usize, CommandError> {
+    usize::try_from(index).ok().filter(|&index| index < count).ok_or(CommandError::DatabaseOutOfRange)
 }

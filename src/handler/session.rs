@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::services::clients::Client;
 
-/// What the connection does after the replies so far have been sent.
+/// What the connection does next. All but waiting comes after the replies so far have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Then {
     /// Reads on.
@@ -14,7 +14,7 @@ pub enum Then {
     Continue,
     /// Closes (QUIT, a protocol error).
     Close,
-    /// Leaves this client alone waiting (DEBUG SLEEP), and reads on.
+    /// Makes this client alone wait (DEBUG SLEEP), then sends the replies and reads on.
     Sleep(Duration),
     /// Stops the whole server (SHUTDOWN).
     Shutdown,

@@ -4,7 +4,7 @@
 //! stopped, so that a request of a million arguments is looked at once, not once per read; and it allocates for what
 //! has arrived, never for what was announced. Follows `processMultibulkBuffer` and `processInlineBuffer` of Redis.
 
-use super::inline;
+use crate::base::words;
 
 /// Longest line of an inline request or of a length, as in Redis (`PROTO_INLINE_MAX_SIZE`).
 const MAX_LINE: usize = 64 * 1024;
@@ -235,8 +235,9 @@ impl Decoder {
         self.next += end + 1;
         let line = rest.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !inline::split(line, &mut self.inline, &mut self.ranges) {
-            return Err(ProtocolError::UnbalancedQuotes);
+        for word in words::split(line).ok_or(ProtocolError::UnbalancedQuotes)? {
+            self.ranges.push(ArgRange::new(self.inline.len(), word.len()));
+            self.inline.extend_from_slice(&word);
         }
         self.is_inline = !self.ranges.is_empty();
         Ok(if self.is_inline { Line::Request } else { Line::Empty })

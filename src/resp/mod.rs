@@ -1,5 +1,4 @@
 //! The wire format: requests in ([`decode`]), replies out ([`reply`]). Knows no command and no store.
 
 pub mod decode;
-mod inline;
 pub mod reply;

@@ -85,8 +85,7 @@ impl<'a> ScanOptions<'a> {
             if args.take_word("MATCH") {
                 options.pattern = Some(args.next_bytes()?).filter(|&pattern| pattern != b"*");
             } else if args.take_word("COUNT") {
-                let count = args.next_i64()?;
-                options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(CommandError::Syntax)?;
+                options.count = args.next_scan_count()?;
             } else if args.take_word("NOVALUES") {
                 options.with_values = false;
             } else {

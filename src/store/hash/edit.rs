@@ -17,6 +17,13 @@ pub enum SetOutcome {
     Updated,
 }
 
+/// What becomes of a field's expiry when its value is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OldExpiry {
+    Goes,
+    Stays,
+}
+
 /// A packed hash stays packed up to this many fields and bytes once Redis would call it a hashtable; below, scanning
 /// a few cache lines costs no more than a table's pointers, and takes half the memory.
 const PACKED_FIELDS: usize = 64;
@@ -124,17 +131,18 @@ impl<'a> HashEdit<'a> {
 
     /// Sets a field's value and drops its expiry.
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> SetOutcome {
-        self.set_with_expiry(field, value, false)
+        self.set_with_expiry(field, value, OldExpiry::Goes)
     }
 
     /// Sets a field's value and keeps its expiry, unless that is due.
     pub fn set_keeping_expiry(&mut self, field: &[u8], value: &[u8]) -> SetOutcome {
-        self.set_with_expiry(field, value, true)
+        self.set_with_expiry(field, value, OldExpiry::Stays)
     }
 
-    fn set_with_expiry(&mut self, field: &[u8], value: &[u8], keep: bool) -> SetOutcome {
+    fn set_with_expiry(&mut self, field: &[u8], value: &[u8], old: OldExpiry) -> SetOutcome {
         self.before_set(field, value);
-        let kept = |expiry: Option<UnixMillis>| expiry.filter(|_| keep && !self.access.is_due(expiry));
+        let access = self.access;
+        let kept = |expiry: Option<UnixMillis>| expiry.filter(|_| old == OldExpiry::Stays && !access.is_due(expiry));
         let outcome = match &mut self.body {
             EditBody::Missing => SetOutcome::Created,
             EditBody::Packed(bytes) => {
@@ -143,8 +151,7 @@ impl<'a> HashEdit<'a> {
             }
             EditBody::Table(record) => {
                 let position = self.access.hasher.position(field);
-                let old = record.table.find(position, field).and_then(|entry| entry.expiry);
-                let expiry = old.filter(|_| keep && !self.access.is_due(old));
+                let expiry = kept(record.table.find(position, field).and_then(|entry| entry.expiry));
                 if record.table.set(position, field, value, expiry) { SetOutcome::Created } else { SetOutcome::Updated }
             }
         };

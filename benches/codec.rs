@@ -17,8 +17,9 @@ fn decode(criterion: &mut Criterion) {
     let mut decoder = Decoder::default();
     criterion.bench_function("decode HSET: hashd", |bencher| {
         bencher.iter(|| {
-            let complete = decoder.advance(black_box(HSET), limits);
-            assert_eq!(complete, Ok(true));
+            let advanced = decoder.advance(black_box(HSET), limits, 16);
+            assert_eq!(advanced, Ok(()));
+            assert_eq!(decoder.take(HSET).map(|(_, ranges)| ranges.len()), Some(4));
             decoder.take_consumed()
         });
     });

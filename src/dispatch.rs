@@ -31,8 +31,8 @@ pub fn dispatch(
     let outcome = match admit(services, session, &mut args) {
         Ok((id, handler)) => call(services, session, reply, &mut args, now, (id, handler)),
         Err(refusal) => {
-            if let Some(counters) = refusal.id.and_then(|id| services.stats.command(id)) {
-                counters.rejected.fetch_add(1, Ordering::Relaxed);
+            if let Some(counts) = refusal.id.and_then(|id| session.counters.command(id)) {
+                counts.rejected.add(1);
             }
             Err(refusal.error)
         }
@@ -40,7 +40,7 @@ pub fn dispatch(
     if let Err(error) = outcome {
         reply.truncate(mark);
         write_error(reply, &error);
-        services.stats.error_replies.fetch_add(1, Ordering::Relaxed);
+        session.counters.error_replies.add(1);
     }
     match session.reply_mode {
         ReplyMode::On => {}
@@ -53,6 +53,16 @@ pub fn dispatch(
             reply.truncate(mark);
             session.reply_mode = ReplyMode::On;
         }
+    }
+}
+
+/// Starts to load what a request will touch: the record of its first key.
+pub fn prefetch(services: &Services, session: &Session, mut args: Args<'_>) {
+    let Some((spec, _)) = args.next_optional().and_then(table::lookup) else { return };
+    let first = spec.keys.first().and_then(|keys| usize::try_from(keys.first).ok());
+    if let Some(key) = first.and_then(|first| args.at(first)) {
+        // Nothing is read, so it matters to nobody what time it is.
+        services.keyspace.database(session.database, UnixMillis(0)).prefetch(key);
     }
 }
 
@@ -80,10 +90,13 @@ fn call(
     let mut context = Context { session, reply, store, services, now };
     context.session.client.last_command.store(u64::from(id.0), Ordering::Relaxed);
     let outcome = handler(&mut context, args);
-    if let Some(counters) = services.stats.command(id) {
-        counters.calls.fetch_add(1, Ordering::Relaxed);
+    let (lookups, counters) = (context.store.lookups(), &context.session.counters);
+    counters.hits.add(lookups.hits);
+    counters.misses.add(lookups.misses);
+    if let Some(counts) = counters.command(id) {
+        counts.calls.add(1);
         if outcome.is_err() {
-            counters.failed.fetch_add(1, Ordering::Relaxed);
+            counts.failed.add(1);
         }
     }
     outcome

@@ -26,12 +26,12 @@ fuzz_target!(|bytes: &[u8]| {
     );
     let peer = Peer { address: "a:1".into(), local_address: "b:1".into(), fd: 1, is_unix_socket: false };
     let Some(client) = services.clients.connect(peer, now, 10) else { return };
-    let mut session = Session::new(client, true);
+    let mut session = Session::new(client, true, services.stats.add_worker());
     let mut reply = ReplyWriter::new(RespVersion::Resp2);
     let mut decoder = Decoder::default();
     let limits = DecodeLimits { max_bulk: 1 << 20, unauthenticated: false };
-    while let Ok(true) = decoder.advance(bytes, limits) {
-        let (buffer, ranges) = decoder.request(bytes);
+    while let Ok(()) = decoder.advance(bytes, limits, 16) {
+        let Some((buffer, ranges)) = decoder.take(bytes) else { break };
         dispatch(&services, &mut session, &mut reply, Args::new(buffer, ranges), now);
         let text = reply.as_bytes();
         assert!(text.is_empty() || text.ends_with(b"\r\n"), "a reply that does not end");

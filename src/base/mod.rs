@@ -1,8 +1,9 @@
-//! Small pure parts that everything may use: time, numbers, glob patterns, quoted words, randomness.
+//! Small pure parts that everything may use: time, numbers, glob patterns, quoted words, randomness, prefetching.
 
 pub mod clock;
 pub mod glob;
 pub mod long_double;
 pub mod number;
+pub mod prefetch;
 pub mod random;
 pub mod words;

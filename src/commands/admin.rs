@@ -48,7 +48,7 @@ fn apply_hash_limits(ctx: &Context<'_>) {
 pub fn config_resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     ctx.services.stats.reset();
     let store = &ctx.services.keyspace.stats;
-    for counter in [&store.expired_keys, &store.expired_fields, &store.hits, &store.misses] {
+    for counter in [&store.expired_keys, &store.expired_fields] {
         counter.store(0, Ordering::Relaxed);
     }
     ctx.reply.ok();

@@ -200,9 +200,9 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let _ = writeln!(
         tail,
         " io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
-        client.bytes_in.load(Ordering::Relaxed),
-        client.bytes_out.load(Ordering::Relaxed),
-        client.commands.load(Ordering::Relaxed),
+        client.bytes_in.get(),
+        client.bytes_out.get(),
+        client.commands.get(),
     );
     for part in [
         head.as_bytes(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
 use crate::handler::{Args, Context, Outcome};
+use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 
 /// Writes the lines of one section.
@@ -118,17 +119,18 @@ fn persistence(text: &mut Text, _ctx: &Context<'_>) {
 
 fn stats(text: &mut Text, ctx: &Context<'_>) {
     let (server, store) = (&ctx.services.stats, &ctx.services.keyspace.stats);
+    let totals = server.totals();
     text.counter("total_connections_received", &server.connections_received);
-    text.counter("total_commands_processed", &server.commands_processed);
-    text.counter("total_net_input_bytes", &server.bytes_in);
-    text.counter("total_net_output_bytes", &server.bytes_out);
+    text.line("total_commands_processed", totals.commands_processed);
+    text.line("total_net_input_bytes", totals.bytes_in);
+    text.line("total_net_output_bytes", totals.bytes_out);
     text.counter("rejected_connections", &server.connections_rejected);
     text.counter("expired_subkeys", &store.expired_fields);
     text.counter("expired_keys", &store.expired_keys);
     text.line("evicted_keys", 0);
-    text.counter("keyspace_hits", &store.hits);
-    text.counter("keyspace_misses", &store.misses);
-    text.counter("total_error_replies", &server.error_replies);
+    text.line("keyspace_hits", totals.hits);
+    text.line("keyspace_misses", totals.misses);
+    text.line("total_error_replies", totals.error_replies);
 }
 
 fn replication(text: &mut Text, _ctx: &Context<'_>) {
@@ -147,8 +149,7 @@ fn cpu(text: &mut Text, _ctx: &Context<'_>) {
 /// Calls by command. Their times are not measured.
 fn command_stats(text: &mut Text, ctx: &Context<'_>) {
     for (name, counters) in ctx.services.stats.all_commands() {
-        let [calls, rejected, failed] =
-            [&counters.calls, &counters.rejected, &counters.failed].map(|counter| counter.load(Ordering::Relaxed));
+        let CommandCounts { calls, rejected, failed } = counters;
         if calls + rejected + failed > 0 {
             let counts = format_args!("calls={calls},rejected_calls={rejected},failed_calls={failed}");
             text.line(&format!("cmdstat_{name}"), counts);

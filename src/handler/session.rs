@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::services::clients::Client;
+use crate::services::stats::WorkerCounters;
 
 /// What the connection does next. All but waiting comes after the replies so far have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,15 +51,18 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What happens after the flush.
     pub then: Then,
+    /// The counters of the worker that serves the client.
+    pub counters: Arc<WorkerCounters>,
     /// Prepared HIMPORT fieldsets by name; they die with RESET and with the connection.
     pub fieldsets: HashMap<Box<[u8]>, Fieldset>,
 }
 
 impl Session {
     /// A fresh session for `client`; `authenticated` tells whether the server asks no password.
-    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+    pub fn new(client: Arc<Client>, authenticated: bool, counters: Arc<WorkerCounters>) -> Self {
         Self {
             client,
+            counters,
             database: 0,
             authenticated,
             reply_mode: ReplyMode::On,

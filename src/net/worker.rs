@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::connection;
 use crate::services::Services;
 use crate::services::clients::Client;
+use crate::services::stats::WorkerCounters;
 
 /// A client socket on its way from the listener to its worker.
 #[derive(Debug)]
@@ -27,10 +28,11 @@ pub struct Worker {
 impl Worker {
     /// Starts worker `index`.
     pub fn start(index: usize, services: Arc<Services>) -> std::io::Result<Self> {
+        let counters = services.stats.add_worker();
         let (incoming, receiver) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            tokio::task::LocalSet::new().block_on(&runtime, accept(receiver, services));
+            tokio::task::LocalSet::new().block_on(&runtime, accept(receiver, services, counters));
         })?;
         Ok(Self { incoming, thread })
     }
@@ -51,16 +53,20 @@ impl Worker {
     }
 }
 
-async fn accept(mut receiver: mpsc::UnboundedReceiver<Incoming>, services: Arc<Services>) {
+async fn accept(
+    mut receiver: mpsc::UnboundedReceiver<Incoming>,
+    services: Arc<Services>,
+    counters: Arc<WorkerCounters>,
+) {
     while let Some(incoming) = receiver.recv().await {
-        let services = Arc::clone(&services);
+        let (services, counters) = (Arc::clone(&services), Arc::clone(&counters));
         match incoming {
             Incoming::Tcp(stream, client) => match tokio::net::TcpStream::from_std(stream) {
-                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client))),
+                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client, counters))),
                 Err(error) => refuse(&services, &client, &error),
             },
             Incoming::Unix(stream, client) => match tokio::net::UnixStream::from_std(stream) {
-                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client))),
+                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client, counters))),
                 Err(error) => refuse(&services, &client, &error),
             },
         }

@@ -1,7 +1,8 @@
 //! `Decoder`: requests out of a connection's read buffer, however the bytes are split.
 //!
-//! Arguments are never copied: a request is a list of ranges of the read buffer. The decoder remembers where it
-//! stopped, so that a request of a million arguments is looked at once, not once per read; and it allocates for what
+//! Arguments are never copied: a request is a list of ranges of the read buffer. Several requests are decoded before the
+//! first of them runs, so that the memory they will touch can be asked for in the meantime. The decoder remembers where
+//! it stopped, so that a request of a million arguments is looked at once, not once per read; and it allocates for what
 //! has arrived, never for what was announced. Follows `processMultibulkBuffer` and `processInlineBuffer` of Redis.
 
 use crate::base::words;
@@ -71,10 +72,30 @@ pub enum ProtocolError {
     UnbalancedQuotes,
 }
 
+/// Where the arguments of a request are said to be.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// In the read buffer.
+    Buffer,
+    /// In the decoder: an inline request's arguments have lost their quotes.
+    Inline,
+}
+
+/// A complete request: the end of its arguments, which begin where those of the one before end.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    end: usize,
+    source: Source,
+}
+
 /// Decodes the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// Arguments of the request so far.
+    /// Complete requests, in order.
+    complete: Vec<Request>,
+    /// How many of them have been taken.
+    taken: usize,
+    /// Arguments of the complete requests, then those of the unfinished one so far.
     ranges: Vec<ArgRange>,
     /// Arguments of it still to come.
     missing: usize,
@@ -86,37 +107,87 @@ pub struct Decoder {
     start: usize,
     /// Bytes of an unfinished line already searched for its end.
     searched: usize,
-    /// Arguments of an inline request, unquoted.
+    /// Arguments of the inline requests, unquoted.
     inline: Vec<u8>,
-    is_inline: bool,
 }
 
 impl Decoder {
-    /// Decodes the next request. `Ok(true)`: [`Decoder::request`] has it; `Ok(false)`: more bytes are needed.
-    pub fn advance(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<bool, ProtocolError> {
+    /// Decodes up to `most` requests, once those decoded before have all been taken. Those before an error are complete;
+    /// the error is returned when none is.
+    pub fn advance(&mut self, buffer: &[u8], limits: DecodeLimits, most: usize) -> Result<(), ProtocolError> {
+        if self.has_waiting() {
+            return Ok(());
+        }
+        self.forget_taken();
+        while self.complete.len() < most {
+            match self.next_request(buffer, limits) {
+                Ok(Some(source)) => self.complete.push(Request { end: self.ranges.len(), source }),
+                Ok(None) => break,
+                Err(error) if self.complete.is_empty() => return Err(error),
+                // It is met again when the requests before it have been taken.
+                Err(_) => {
+                    self.next = self.start;
+                    self.searched = 0;
+                    self.missing = 0;
+                    self.bulk = None;
+                    self.ranges.truncate(self.complete.last().map_or(0, |request| request.end));
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next complete request: its arguments, and the bytes they lie in.
+    pub fn take<'a>(&'a mut self, buffer: &'a [u8]) -> Option<(&'a [u8], &'a [ArgRange])> {
+        let index = self.taken;
+        self.complete.get(index)?;
+        self.taken += 1;
+        self.request(index, buffer)
+    }
+
+    /// Whether a complete request has not been taken.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        self.taken < self.complete.len()
+    }
+
+    /// The complete requests that have not been taken.
+    pub fn waiting<'a>(&'a self, buffer: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [ArgRange])> {
+        (self.taken..self.complete.len()).map(|index| self.request(index, buffer).unwrap_or_default())
+    }
+
+    fn request<'a>(&'a self, index: usize, buffer: &'a [u8]) -> Option<(&'a [u8], &'a [ArgRange])> {
+        let request = self.complete.get(index)?;
+        let start = index.checked_sub(1).and_then(|before| self.complete.get(before)).map_or(0, |before| before.end);
+        let bytes = match request.source {
+            Source::Buffer => buffer,
+            Source::Inline => &self.inline,
+        };
+        Some((bytes, self.ranges.get(start..request.end).unwrap_or_default()))
+    }
+
+    fn next_request(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Option<Source>, ProtocolError> {
         if self.missing == 0 {
-            self.begin();
+            self.start = self.next;
         }
         while self.missing == 0 {
-            let Some(&first) = buffer.get(self.next) else { return Ok(false) };
-            let complete = if first == b'*' { self.count(buffer, limits)? } else { self.inline(buffer)? };
-            match complete {
-                Line::Incomplete => return Ok(false),
+            let Some(&first) = buffer.get(self.next) else { return Ok(None) };
+            let line = if first == b'*' { self.count(buffer, limits)? } else { self.inline(buffer)? };
+            match line {
+                Line::Incomplete => return Ok(None),
                 Line::Empty => self.start = self.next,
-                Line::Request => return Ok(true),
+                Line::Request => return Ok(Some(Source::Inline)),
                 Line::Arguments => {}
             }
         }
-        self.arguments(buffer, limits)
+        Ok(self.arguments(buffer, limits)?.then_some(Source::Buffer))
     }
 
-    /// The request that [`Decoder::advance`] has completed: its arguments and the buffer they lie in.
-    pub fn request<'a>(&'a self, buffer: &'a [u8]) -> (&'a [u8], &'a [ArgRange]) {
-        (if self.is_inline { &self.inline } else { buffer }, &self.ranges)
-    }
-
-    /// Bytes at the start of the buffer that are no longer needed; the caller must drop exactly them.
+    /// Bytes at the start of the buffer that are no longer needed; the caller, who has taken all complete requests, must
+    /// drop exactly them.
     pub fn take_consumed(&mut self) -> usize {
+        self.forget_taken();
         let unfinished = self.missing > 0;
         let consumed = if unfinished { self.start } else { self.next };
         self.next -= consumed;
@@ -134,14 +205,19 @@ impl Decoder {
         self.bulk.map_or(0, |length| (self.next + length + 2).saturating_sub(buffered))
     }
 
-    fn begin(&mut self) {
+    /// Forgets the requests that have been taken, which are all that are complete.
+    fn forget_taken(&mut self) {
         const KEEP: usize = 1024;
-        self.ranges.clear();
-        self.ranges.shrink_to(KEEP);
-        self.inline.clear();
-        self.inline.shrink_to(KEEP);
-        self.is_inline = false;
-        self.start = self.next;
+        if let Some(last) = self.complete.last() {
+            self.ranges.drain(..last.end);
+            self.complete.clear();
+            self.taken = 0;
+            self.inline.clear();
+            if self.missing == 0 {
+                self.ranges.shrink_to(KEEP);
+                self.inline.shrink_to(KEEP);
+            }
+        }
     }
 
     fn count(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Line, ProtocolError> {
@@ -235,12 +311,12 @@ impl Decoder {
         self.next += end + 1;
         let line = rest.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        for word in words::split(line).ok_or(ProtocolError::UnbalancedQuotes)? {
+        let words = words::split(line).ok_or(ProtocolError::UnbalancedQuotes)?;
+        for word in &words {
             self.ranges.push(ArgRange::new(self.inline.len(), word.len()));
-            self.inline.extend_from_slice(&word);
+            self.inline.extend_from_slice(word);
         }
-        self.is_inline = !self.ranges.is_empty();
-        Ok(if self.is_inline { Line::Request } else { Line::Empty })
+        Ok(if words.is_empty() { Line::Empty } else { Line::Request })
     }
 }
 
@@ -264,12 +340,20 @@ mod tests {
     const LIMITS: DecodeLimits = DecodeLimits { max_bulk: 512 * 1024 * 1024, unauthenticated: false };
 
     fn decode_all(chunks: &[&[u8]]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+        let at_once = decode_in_batches(chunks, 16);
+        assert_eq!(decode_in_batches(chunks, 1), at_once);
+        assert_eq!(decode_in_batches(chunks, 2), at_once);
+        at_once
+    }
+
+    fn decode_in_batches(chunks: &[&[u8]], most: usize) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         let (mut decoder, mut buffer, mut requests) = (Decoder::default(), Vec::new(), Vec::new());
         for chunk in chunks {
             buffer.extend_from_slice(chunk);
-            while decoder.advance(&buffer, LIMITS)? {
-                let (bytes, ranges) = decoder.request(&buffer);
+            decoder.advance(&buffer, LIMITS, most)?;
+            while let Some((bytes, ranges)) = decoder.take(&buffer) {
                 requests.push(ranges.iter().map(|range| range.of(bytes).to_vec()).collect());
+                decoder.advance(&buffer, LIMITS, most)?;
             }
             buffer.drain(..decoder.take_consumed());
         }
@@ -290,6 +374,22 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(decode_all(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn requests_before_an_error_are_decoded() {
+        let text = b"*1\r\n$4\r\nPING\r\nPING x\r\n*2\r\n$4\r\nECHO\r\n:1\r\n";
+        let mut decoder = Decoder::default();
+        let mut names = Vec::new();
+        let error = loop {
+            match decoder.advance(text, LIMITS, 16) {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+            let Some((bytes, ranges)) = decoder.take(text) else { unreachable!("an error is met in the end") };
+            names.push(ranges[0].of(bytes).to_vec());
+        };
+        assert_eq!((names, error), (vec![b"PING".to_vec(), b"PING".to_vec()], ProtocolError::ExpectedDollar(b':')));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
 
 use parking_lot::Mutex;
 
-use super::stats::CommandId;
+use super::stats::{CommandId, Counter};
 use crate::base::clock::UnixMillis;
 
 /// Names a connection for as long as the server runs; never used twice.
@@ -48,11 +48,11 @@ pub struct Client {
     /// The last command's id; `u64::MAX` for none.
     pub last_command: AtomicU64,
     /// Bytes received.
-    pub bytes_in: AtomicU64,
+    pub bytes_in: Counter,
     /// Bytes sent.
-    pub bytes_out: AtomicU64,
+    pub bytes_out: Counter,
     /// Commands run.
-    pub commands: AtomicU64,
+    pub commands: Counter,
     /// Bytes of read buffer in use.
     pub query_buffer: AtomicUsize,
     /// Bytes of read buffer free.
@@ -81,9 +81,9 @@ impl Client {
             database: AtomicUsize::new(0),
             resp: AtomicU8::new(2),
             last_command: AtomicU64::new(u64::MAX),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
-            commands: AtomicU64::new(0),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+            commands: Counter::default(),
             query_buffer: AtomicUsize::new(0),
             query_buffer_free: AtomicUsize::new(0),
             fieldset_memory: AtomicUsize::new(0),

@@ -1,6 +1,6 @@
 //! One database as commands use it: the operations on a key.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
 use super::entry::{Packed, Record};
@@ -45,6 +45,16 @@ pub struct Database<'a> {
     pub(super) index: usize,
     pub(super) now: UnixMillis,
     touch: bool,
+    lookups: Cell<Lookups>,
+}
+
+/// How lookups went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// That found their key.
+    pub hits: u64,
+    /// That did not.
+    pub misses: u64,
 }
 
 /// Seconds on the access clock.
@@ -55,7 +65,7 @@ pub(super) fn access_seconds(now: UnixMillis) -> u32 {
 impl<'a> Database<'a> {
     pub(super) fn new(keyspace: &'a Keyspace, index: usize, now: UnixMillis) -> Self {
         let (place, data) = keyspace.data(index);
-        Self { keyspace, data, place, index, now, touch: true }
+        Self { keyspace, data, place, index, now, touch: true, lookups: Cell::default() }
     }
 
     /// The index by which the database was asked for.
@@ -63,9 +73,27 @@ impl<'a> Database<'a> {
         self.index
     }
 
+    /// How the lookups of reading commands have gone.
+    pub fn lookups(&self) -> Lookups {
+        self.lookups.get()
+    }
+
+    fn count_lookup(&self, count: impl FnOnce(&mut Lookups)) {
+        let mut lookups = self.lookups.get();
+        count(&mut lookups);
+        self.lookups.set(lookups);
+    }
+
     /// CLIENT NO-TOUCH: accesses do not move the access clock.
     pub fn without_touching(&mut self) {
         self.touch = false;
+    }
+
+    /// Starts to load a key's record into the cache.
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        let hash = self.keyspace.hasher.hash(key);
+        self.data.prefetch(shard_of(hash), hash);
     }
 
     /// Reads a hash; a missing key is an empty one.
@@ -73,10 +101,10 @@ impl<'a> Database<'a> {
         let access = self.access();
         self.with_record(key, |this, shard, hash| {
             let Some(record) = this.live(shard, hash, key) else {
-                this.keyspace.stats.misses.fetch_add(1, Ordering::Relaxed);
+                this.count_lookup(|lookups| lookups.misses += 1);
                 return read(&HashView { body: Body::Missing, access: &access });
             };
-            this.keyspace.stats.hits.fetch_add(1, Ordering::Relaxed);
+            this.count_lookup(|lookups| lookups.hits += 1);
             if this.touch {
                 record.set_access(access_seconds(this.now));
             }
@@ -102,8 +130,7 @@ impl<'a> Database<'a> {
     pub fn exists(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
             let found = this.live(shard, hash, key).is_some();
-            let stats = &this.keyspace.stats;
-            if found { &stats.hits } else { &stats.misses }.fetch_add(1, Ordering::Relaxed);
+            this.count_lookup(|lookups| if found { lookups.hits += 1 } else { lookups.misses += 1 });
             found
         })
     }

@@ -12,6 +12,7 @@
 use super::hash::packed::{self, Entries};
 use super::hash::table::Table;
 use crate::base::clock::UnixMillis;
+use crate::base::prefetch::prefetch;
 
 bitflags::bitflags! {
     /// What a record's first byte says.
@@ -160,6 +161,14 @@ impl Record {
         match self {
             Self::Packed(bytes) => Packed::new(bytes).key(),
             Self::Table(record) => &record.key,
+        }
+    }
+
+    /// Starts to load the record into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        if let Self::Packed(bytes) = self {
+            prefetch(bytes);
         }
     }
 

@@ -17,17 +17,13 @@ const KEYS_PER_LOCK: usize = 32;
 /// Fields reclaimed from one big hash per time its shard is locked.
 const FIELDS_PER_LOCK: usize = 256;
 
-/// Counters of expiry and lookups.
+/// Counters of expiry.
 #[derive(Debug, Default)]
 pub struct ExpireStats {
     /// Keys reclaimed because their time had come.
     pub expired_keys: AtomicU64,
     /// Fields reclaimed because their time had come.
     pub expired_fields: AtomicU64,
-    /// Lookups that found their key.
-    pub hits: AtomicU64,
-    /// Lookups that did not.
-    pub misses: AtomicU64,
 }
 
 /// What the database counts of a key.

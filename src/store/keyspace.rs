@@ -88,6 +88,18 @@ impl DatabaseData {
         }
     }
 
+    /// Starts to load the record with `hash` into the cache, unless its shard is being changed. It looks at no key, which
+    /// would be to wait for what it asks for: at worst it loads another record whose hash begins alike.
+    #[inline]
+    pub(super) fn prefetch(&self, index: usize, hash: u64) {
+        if let Some(shard) = self.map.shards().get(index).and_then(|shard| shard.try_read()) {
+            shard.find(hash, |(record, ())| {
+                record.prefetch();
+                true
+            });
+        }
+    }
+
     /// When things of a shard are due. Lock it only with the shard locked, or for a glance.
     pub(super) fn due(&self, index: usize) -> Option<&Mutex<DueIndex>> {
         self.due.get(index)
@@ -125,7 +137,7 @@ pub struct Keyspace {
     max_listpack_value: AtomicUsize,
     active_expire: AtomicBool,
     show_due: AtomicBool,
-    /// What has expired, and how lookups went.
+    /// What has expired.
     pub stats: ExpireStats,
 }
 

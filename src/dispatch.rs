@@ -1,15 +1,20 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
+mod locks;
+mod transaction;
+
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use crate::base::clock::UnixMillis;
 use crate::commands::table;
-use crate::handler::session::ReplyMode;
-use crate::handler::{Args, CommandError, CommandFlags, Context, Handler, Session, Spec};
+use crate::handler::session::{Queued, ReplyMode, Then};
+use crate::handler::{Args, CommandError, CommandFlags, Context, Handler, Outcome, Session, Spec};
 use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
+use crate::services::pause::PauseMode;
 use crate::services::stats::CommandId;
+use crate::store::LockedShards;
 
 /// Longest part of a name or of arguments that an error quotes, as in Redis.
 const QUOTED: usize = 128;
@@ -29,19 +34,20 @@ pub fn dispatch(
 ) {
     let mark = reply.mark();
     let outcome = match admit(services, session, &mut args) {
-        Ok((id, handler)) => call(services, session, reply, &mut args, now, (id, handler)),
+        Ok(command) if session.transaction.is_some() && !command.spec.runs_in_multi() => {
+            queue(services, session, command, args);
+            reply.simple("QUEUED");
+            Ok(())
+        }
+        Ok(command) => run(services, session, reply, now, (command, args)),
         Err(refusal) => {
             if let Some(counts) = refusal.id.and_then(|id| session.counters.command(id)) {
                 counts.rejected.add(1);
             }
-            Err(refusal.error)
+            Err(transaction::refused(services, session, refusal))
         }
     };
-    if let Err(error) = outcome {
-        reply.truncate(mark);
-        write_error(reply, &error);
-        session.counters.error_replies.add(1);
-    }
+    finish(session, reply, mark, outcome);
     match session.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Off => reply.truncate(mark),
@@ -54,6 +60,68 @@ pub fn dispatch(
             session.reply_mode = ReplyMode::On;
         }
     }
+}
+
+/// Writes the error, if there is one, in place of what the handler has written since `mark`.
+fn finish(session: &Session, reply: &mut ReplyWriter, mark: usize, outcome: Outcome) {
+    if let Err(error) = outcome {
+        reply.truncate(mark);
+        write_error(reply, &error);
+        session.counters.error_replies.add(1);
+    }
+}
+
+/// Runs a command that comes by itself, with all that it touches locked if it touches several places.
+fn run(
+    services: &Services,
+    session: &mut Session,
+    reply: &mut ReplyWriter,
+    now: UnixMillis,
+    (command, mut args): (Command, Args<'_>),
+) -> Outcome {
+    if locks::needs_locks(command.spec, args) {
+        let locks = locks::of_command(services, session.database, command.spec, args);
+        let held = services.keyspace.lock(&locks);
+        return call(services, session, reply, &mut args, (now, Some(&held)), command);
+    }
+    call(services, session, reply, &mut args, (now, None), command)?;
+    if let Some(transaction) = session.ready.take() {
+        transaction::execute(services, session, reply, now, &transaction);
+    }
+    Ok(())
+}
+
+/// Queues a command until EXEC.
+fn queue(services: &Services, session: &mut Session, command: Command, args: Args<'_>) {
+    let Some(transaction) = &mut session.transaction else { return };
+    let args = args.to_owned();
+    transaction.memory += args.memory();
+    transaction.queue.push(Queued { spec: command.spec, id: command.id, args });
+    if transaction.memory as u64 > services.config.client_query_buffer_limit() {
+        tracing::warn!(client = session.client.id.0, "query buffer limit reached by MULTI, closing the client");
+        session.then = Then::Close;
+    }
+    session.client.queued.store(i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
+}
+
+/// Whether CLIENT PAUSE holds a request back.
+pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now: UnixMillis) -> bool {
+    match services.pause.mode(now) {
+        None => false,
+        Some(PauseMode::All) => true,
+        Some(PauseMode::Write) => admit(services, session, &mut args).is_ok_and(|command| {
+            let writes = |flags: CommandFlags| flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE);
+            let queued = session.transaction.iter().flat_map(|transaction| &transaction.queue);
+            writes(command.spec.flags)
+                || (command.id == table::Command::Exec.id() && queued.map(|queued| queued.spec.flags).any(writes))
+        }),
+    }
+}
+
+/// Takes a client that has left off all lists.
+pub fn leave(services: &Services, session: &mut Session) {
+    session.unwatch(services);
+    services.clients.disconnect(session.client.id);
 }
 
 /// Starts to load what a request will touch: the record of its first key.
@@ -75,25 +143,37 @@ fn write_error(reply: &mut ReplyWriter, error: &CommandError) {
     }
 }
 
+/// A command that has passed the gate.
+#[derive(Debug, Clone, Copy)]
+struct Command {
+    spec: &'static Spec,
+    id: CommandId,
+    handler: Handler,
+}
+
 fn call(
     services: &Services,
     session: &mut Session,
     reply: &mut ReplyWriter,
     args: &mut Args<'_>,
-    now: UnixMillis,
-    (id, handler): (CommandId, Handler),
-) -> Result<(), CommandError> {
+    (now, held): (UnixMillis, Option<&LockedShards<'_>>),
+    command: Command,
+) -> Outcome {
     let mut store = services.keyspace.database(session.database, now);
+    store.set_origin(session.client.id.0);
+    if let Some(held) = held {
+        store.use_held(held);
+    }
     if session.client.no_touch.load(Ordering::Relaxed) {
         store.without_touching();
     }
     let mut context = Context { session, reply, store, services, now };
-    context.session.client.last_command.store(u64::from(id.0), Ordering::Relaxed);
-    let outcome = handler(&mut context, args);
+    context.session.client.last_command.store(u64::from(command.id.0), Ordering::Relaxed);
+    let outcome = (command.handler)(&mut context, args);
     let (lookups, counters) = (context.store.lookups(), &context.session.counters);
     counters.hits.add(lookups.hits);
     counters.misses.add(lookups.misses);
-    if let Some(counts) = counters.command(id) {
+    if let Some(counts) = counters.command(command.id) {
         counts.calls.add(1);
         if outcome.is_err() {
             counts.failed.add(1);
@@ -109,7 +189,7 @@ struct Refusal {
 }
 
 /// Finds the command and checks that it may run; leaves `args` behind its name.
-fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<(CommandId, Handler), Refusal> {
+fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
     let name = args.next_optional().unwrap_or_default();
     let Some((spec, id)) = table::lookup(name) else {
         return Err(Refusal { id: None, error: unknown_command(name, *args) });
@@ -125,8 +205,11 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
     if needs_password(services, session) && !spec.flags.contains(CommandFlags::NO_AUTH) {
         return refuse(CommandError::Fixed("NOAUTH Authentication required."));
     }
+    if session.transaction.is_some() && spec.flags.contains(CommandFlags::NO_MULTI) {
+        return refuse(CommandError::Fixed("ERR Command not allowed inside a transaction"));
+    }
     match spec.handler {
-        Some(handler) => Ok((id, handler)),
+        Some(handler) => Ok(Command { spec, id, handler }),
         None => refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name))),
     }
 }

@@ -83,7 +83,8 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
     std::thread::Builder::new().name("expire".into()).spawn(move || {
         while let Some(services) = services.upgrade() {
             services.keyspace.set_limits(limits(&services.config));
-            if services.keyspace.active_expire() {
+            services.keyspace.free_removed();
+            if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
                 let started = Instant::now();
                 let now = services.clock.now();
                 services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);

@@ -15,8 +15,9 @@ fn decode(chunks: &mut dyn Iterator<Item = &[u8]>, most: usize) -> Requests {
             if let Err(error) = decoder.advance(&buffer, limits, most) {
                 return (requests, Some(error));
             }
-            let Some((bytes, ranges)) = decoder.take(&buffer) else { break };
+            let Some((bytes, ranges)) = decoder.next(&buffer) else { break };
             requests.push(ranges.iter().map(|range| range.of(bytes).to_vec()).collect());
+            decoder.step();
         }
         buffer.drain(..decoder.take_consumed());
     }

@@ -31,8 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut decoder = Decoder::default();
     let limits = DecodeLimits { max_bulk: 1 << 20, unauthenticated: false };
     while let Ok(()) = decoder.advance(bytes, limits, 16) {
-        let Some((buffer, ranges)) = decoder.take(bytes) else { break };
+        let Some((buffer, ranges)) = decoder.next(bytes) else { break };
         dispatch(&services, &mut session, &mut reply, Args::new(buffer, ranges), now);
+        decoder.step();
         let text = reply.as_bytes();
         assert!(text.is_empty() || text.ends_with(b"\r\n"), "a reply that does not end");
         reply.clear();

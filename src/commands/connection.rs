@@ -124,6 +124,8 @@ pub fn reset(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     set_database(session, 0);
     session.authenticated = required_password(ctx.services).is_empty();
     session.reply_mode = ReplyMode::On;
+    session.end_transaction();
+    session.unwatch(ctx.services);
     session.fieldsets.clear();
     session.client.fieldset_memory.store(0, Ordering::Relaxed);
     session.client.no_evict.store(false, Ordering::Relaxed);

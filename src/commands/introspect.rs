@@ -211,19 +211,8 @@ fn keys_of<'a>(args: &mut Args<'a>) -> Result<Vec<(&'a [u8], KeySpec)>, CommandE
     if !spec.accepts(request.len()) {
         return Err(CommandError::Fixed("ERR Invalid number of arguments specified for command"));
     }
-    let mut keys = Vec::new();
-    for &key_spec in spec.keys {
-        keys.extend(positions(key_spec, request.len()).filter_map(|at| Some((*request.get(at)?, key_spec))));
-    }
-    Ok(keys)
-}
-
-/// Where the keys of one specification are in a request of `argc` arguments.
-fn positions(spec: KeySpec, argc: usize) -> impl Iterator<Item = usize> + use<> {
-    let first = usize::try_from(spec.first).unwrap_or(0);
-    let offset = usize::from(spec.last.unsigned_abs());
-    let last = if spec.last < 0 { argc.saturating_sub(offset) } else { first + offset };
-    (first..=last).step_by(usize::try_from(spec.step).unwrap_or(1).max(1))
+    let key = |(at, spec): (usize, KeySpec)| Some((*request.get(at)?, spec));
+    Ok(spec.key_positions(request.len()).filter_map(key).collect())
 }
 
 /// First key, last key and step, as COMMAND told before there were key specifications.

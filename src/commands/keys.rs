@@ -105,7 +105,7 @@ pub fn swapdb(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let other = parse_i32(args.next_bytes()?).ok_or(CommandError::Fixed("ERR invalid second DB index"))?;
     let count = ctx.services.keyspace.database_count();
     let (one, other) = (existing_database(one, count)?, existing_database(other, count)?);
-    ctx.services.keyspace.swap(one, other);
+    ctx.store.swap(one, other);
     ctx.reply.ok();
     Ok(())
 }
@@ -169,7 +169,7 @@ pub fn flushdb(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `FLUSHALL [ASYNC | SYNC]` -> OK: all databases are empty.
 pub fn flushall(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     check_flush_mode(args)?;
-    ctx.services.keyspace.flush_all(ctx.now);
+    ctx.store.flush_all();
     ctx.reply.ok();
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod info;
 pub mod introspect;
 pub mod keys;
 pub mod table;
+pub mod transaction;
 
 use crate::handler::ReplyWriter;
 

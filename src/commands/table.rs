@@ -8,7 +8,8 @@ mod lookup;
 mod row;
 pub mod syntax;
 
-use super::{admin, client, connection, debug, hash, info, introspect, keys};
+use super::{admin, client, connection, debug, hash, info, introspect, keys, transaction};
+use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
 use lookup::NameIndex;
@@ -45,6 +46,20 @@ macro_rules! commands {
 }
 
 commands! {
+    // Transactions
+    Multi => other("multi", 1, transaction::multi).flag(CommandFlags::NOT_QUEUED).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY)
+        .doc("1.2.0", "O(1)", "Starts a transaction.", "");
+    Exec => other("exec", 1, transaction::exec).flag(CommandFlags::NOT_QUEUED).any_state().noscript().transaction().flag(CommandFlags::SKIP_SLOWLOG)
+        .flag(CommandFlags::SKIP_MONITOR)
+        .doc("1.2.0", "Depends on commands in the transaction", "Executes all commands in a transaction.", "");
+    Discard => other("discard", 1, transaction::discard).flag(CommandFlags::NOT_QUEUED).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY)
+        .doc("2.0.0", "O(N), when N is the number of queued commands", "Discards a transaction.", "");
+    Watch => other("watch", -2, transaction::watch).flag(CommandFlags::NOT_QUEUED).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY).keys(RO_EACH)
+        .doc("2.2.0", "O(1) for every key.", "Monitors changes to keys to determine the execution of a transaction.",
+            "key [key ...]");
+    Unwatch => other("unwatch", 1, transaction::unwatch).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY)
+        .doc("2.2.0", "O(1)", "Forgets about watched keys of a transaction.", "");
+
     // Hashes
     HSet => write("hset", -4, hash::write::hset).denyoom().fast().hash().keys(RW_UPDATE)
         .doc("2.0.0",
@@ -192,37 +207,37 @@ commands! {
         .doc("1.0.0", "O(1)", "Renames a key and overwrites the destination.", "key newkey");
     RenameNx => write("renamenx", 3, keys::renamenx).fast().keyspace().keys(RENAMENX_PAIR)
         .doc("1.0.0", "O(1)", "Renames a key only when the target key name doesn't exist.", "key newkey");
-    Copy => write("copy", -3, keys::copy).denyoom().keyspace().keys(COPY_PAIR)
+    Copy => write("copy", -3, keys::copy).reach(KeysElsewhere).denyoom().keyspace().keys(COPY_PAIR)
         .doc("6.2.0", "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
             "Copies the value of a key to a new key.", "source destination [DB destination-db] [REPLACE]");
-    Move => write("move", 3, keys::move_key).fast().keyspace().keys(RW_ACCESS_UPDATE)
+    Move => write("move", 3, keys::move_key).reach(KeysElsewhere).fast().keyspace().keys(RW_ACCESS_UPDATE)
         .doc("1.0.0", "O(1)", "Moves a key to another database.", "key db");
-    SwapDb => write("swapdb", 3, keys::swapdb).fast().server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+    SwapDb => write("swapdb", 3, keys::swapdb).reach(NamedDatabases).fast().server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .doc("4.0.0", "O(N) where N is the count of clients watching or blocking on keys from both databases.",
             "Swaps two Redis databases.", "index1 index2");
-    RandomKey => read("randomkey", 1, keys::randomkey).keyspace()
+    RandomKey => read("randomkey", 1, keys::randomkey).reach(Database).keyspace()
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
         .doc("1.0.0", "O(1)", "Returns a random key name from the database.", "");
-    Keys => read("keys", 2, keys::keys).keyspace().acl(Acl::DANGEROUS)
+    Keys => read("keys", 2, keys::keys).reach(Database).keyspace().acl(Acl::DANGEROUS)
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .doc("1.0.0",
             "O(N) with N being the number of keys in the database, under the assumption that the key names in the \
             database and the given pattern have limited length.",
             "Returns all key names that match a pattern.", "pattern");
-    Scan => read("scan", -2, keys::scan).keyspace()
+    Scan => read("scan", -2, keys::scan).reach(Database).keyspace()
         .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
             return back to 0. N is the number of elements inside the collection.",
             "Iterates over the key names in the database.", "cursor [MATCH pattern] [COUNT count] [TYPE type@6.0.0]");
-    DbSize => read("dbsize", 1, keys::dbsize).fast().server().acl(Acl::KEYSPACE)
+    DbSize => read("dbsize", 1, keys::dbsize).reach(Database).fast().server().acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .doc("1.0.0", "O(1)", "Returns the number of keys in the database.", "");
-    FlushDb => write("flushdb", -1, keys::flushdb).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+    FlushDb => write("flushdb", -1, keys::flushdb).reach(Database).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the number of keys in the selected database",
             "Remove all keys from the current database.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");
-    FlushAll => write("flushall", -1, keys::flushall).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+    FlushAll => write("flushall", -1, keys::flushall).reach(Everything).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the total number of keys in all databases",
             "Removes all keys from all databases.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");
@@ -282,9 +297,9 @@ commands! {
         .doc("1.0.0", "O(1)", "Returns the given string.", "message");
     Select => other("select", 2, connection::select).any_state().fast().connection()
         .doc("1.0.0", "O(1)", "Changes the selected database.", "index");
-    Quit => other("quit", -1, connection::quit).any_state().open().noscript().fast().connection()
+    Quit => other("quit", -1, connection::quit).flag(CommandFlags::NOT_QUEUED).any_state().open().noscript().fast().connection()
         .doc("1.0.0", "O(1)", "Closes the connection.", "");
-    Reset => other("reset", 1, connection::reset).any_state().open().noscript().fast().connection()
+    Reset => other("reset", 1, connection::reset).flag(CommandFlags::NOT_QUEUED).any_state().open().noscript().fast().connection()
         .doc("6.2.0", "O(1)", "Resets the connection.", "");
     Client => container("client").group("connection")
         .doc("2.4.0", "Depends on subcommand.", "A container for client connection commands.", "")
@@ -402,7 +417,7 @@ commands! {
         ModuleHelp => other("module|help", 2, admin::module_help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
-    Debug => other("debug", -2, debug::debug).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
+    Debug => other("debug", -2, debug::debug).reach(Database).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
         .doc("1.0.0", "Depends on subcommand.", "A container for debugging commands.", "");
     Asking => other("asking", 1, admin::cluster_disabled).fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");

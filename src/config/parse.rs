@@ -147,7 +147,7 @@ pub(super) fn environment(
 }
 
 /// Variables by which the test suite and the benches find what they need; a server they start inherits them.
-const OF_THE_TESTS: [&[u8]; 5] = [b"PEERS", b"BIN", b"RECORD", b"STAND_IN", b"TIME_LIMIT"];
+const OF_THE_TESTS: [&[u8]; 6] = [b"PEERS", b"BIN", b"RECORD", b"SEED", b"STAND_IN", b"TIME_LIMIT"];
 
 /// Kubernetes gives every container such variables about a service named `hashd`; they are not settings.
 fn is_service_link(suffix: &[u8], value: &[u8]) -> bool {

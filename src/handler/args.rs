@@ -15,7 +15,39 @@ pub struct Args<'a> {
     next: usize,
 }
 
+/// Arguments that outlive the read buffer, in one allocation and their ranges.
+#[derive(Debug, Clone)]
+pub struct OwnedArgs {
+    bytes: Box<[u8]>,
+    ranges: Box<[ArgRange]>,
+    next: usize,
+}
+
+impl OwnedArgs {
+    /// A cursor that stands where the copied one stood.
+    pub fn as_args(&self) -> Args<'_> {
+        Args { buffer: &self.bytes, ranges: &self.ranges, next: self.next }
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + size_of_val(&*self.ranges)
+    }
+}
+
 impl<'a> Args<'a> {
+    /// Copies all arguments and where the cursor stands.
+    pub fn to_owned(&self) -> OwnedArgs {
+        let mut bytes = Vec::with_capacity(self.argv().map(<[u8]>::len).sum());
+        let mut copy = |argument: &[u8]| {
+            let range = ArgRange::new(bytes.len(), argument.len());
+            bytes.extend_from_slice(argument);
+            range
+        };
+        let ranges = self.argv().map(&mut copy).collect();
+        OwnedArgs { bytes: bytes.into_boxed_slice(), ranges, next: self.next }
+    }
+
     /// A cursor that stands on the first of `ranges`, which point into `buffer`.
     pub fn new(buffer: &'a [u8], ranges: &'a [ArgRange]) -> Self {
         Self { buffer, ranges, next: 0 }

@@ -10,7 +10,7 @@ pub use args::Args;
 pub use context::Context;
 pub use error::CommandError;
 pub use session::Session;
-pub use spec::{Acl, CommandFlags, Handler, KeySpec, Spec};
+pub use spec::{Acl, CommandFlags, Handler, KeySpec, Reach, Spec};
 
 pub use crate::resp::reply::{ReplyWriter, RespVersion};
 

@@ -1,11 +1,17 @@
 //! `Session`: what the server knows about one connected client and what only that client can see.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::args::OwnedArgs;
+use super::spec::Spec;
+use crate::base::clock::UnixMillis;
+use crate::services::Services;
 use crate::services::clients::Client;
-use crate::services::stats::WorkerCounters;
+use crate::services::stats::{CommandId, WorkerCounters};
+use crate::services::watch::Broken;
 
 /// What the connection does next. All but waiting comes after the replies so far have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +25,17 @@ pub enum Then {
     Sleep(Duration),
     /// Stops the whole server (SHUTDOWN).
     Shutdown,
+    /// Waits until the time has come, if there is one, or until CLIENT UNBLOCK; then replies as `Wait` says.
+    Block(Wait, Option<UnixMillis>),
+}
+
+/// What a blocked client waits for. As no replica ever answers, it waits in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// WAIT: replies how many replicas have confirmed.
+    Replicas,
+    /// WAITAOF: replies whether the log is synced here, and on how many replicas.
+    AppendOnlyFile,
 }
 
 /// Which replies the client wants (`CLIENT REPLY`).
@@ -33,6 +50,28 @@ pub enum ReplyMode {
     SkipNext,
     /// Not that of this command.
     Skipping,
+}
+
+/// A command that waits for EXEC.
+#[derive(Debug)]
+pub struct Queued {
+    /// What it is.
+    pub spec: &'static Spec,
+    /// Its id.
+    pub id: CommandId,
+    /// What it was sent with.
+    pub args: OwnedArgs,
+}
+
+/// What has come since MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The commands, in order.
+    pub queue: Vec<Queued>,
+    /// Bytes that their arguments take.
+    pub memory: usize,
+    /// Whether a command was refused, so that EXEC will be.
+    pub is_refused: bool,
 }
 
 /// A fieldset of `HIMPORT PREPARE`: field names in the order in which the values will come.
@@ -53,6 +92,16 @@ pub struct Session {
     pub then: Then,
     /// The counters of the worker that serves the client.
     pub counters: Arc<WorkerCounters>,
+    /// What has been queued since MULTI.
+    pub transaction: Option<Transaction>,
+    /// A transaction that EXEC has released; it runs before anything else does.
+    pub ready: Option<Transaction>,
+    /// Whether commands run as part of a transaction.
+    pub is_executing: bool,
+    /// Watched keys with their databases.
+    pub watched: HashSet<(usize, Box<[u8]>)>,
+    /// Set by whoever changes a watched key.
+    pub broken: Broken,
     /// Prepared HIMPORT fieldsets by name; they die with RESET and with the connection.
     pub fieldsets: HashMap<Box<[u8]>, Fieldset>,
 }
@@ -67,7 +116,27 @@ impl Session {
             authenticated,
             reply_mode: ReplyMode::On,
             then: Then::Continue,
+            transaction: None,
+            ready: None,
+            is_executing: false,
+            watched: HashSet::new(),
+            broken: Broken::default(),
             fieldsets: HashMap::new(),
         }
+    }
+
+    /// Leaves the state that MULTI began; gives what has been queued.
+    pub fn end_transaction(&mut self) -> Option<Transaction> {
+        self.client.queued.store(-1, Ordering::Relaxed);
+        self.transaction.take()
+    }
+
+    /// Forgets all watches.
+    pub fn unwatch(&mut self, services: &Services) {
+        for (database, key) in std::mem::take(&mut self.watched) {
+            services.changes.watches.remove(&services.keyspace, database, &key, &self.broken);
+        }
+        self.broken.store(false, Ordering::Relaxed);
+        self.client.watching.store(0, Ordering::Relaxed);
     }
 }

@@ -45,6 +45,8 @@ bitflags::bitflags! {
         const NO_ASYNC_LOADING = 1 << 16;
         /// Touches keys beyond those its key specs name.
         const MAY_REPLICATE = 1 << 17;
+        /// Runs at once inside MULTI; `COMMAND INFO` does not tell.
+        const NOT_QUEUED = 1 << 19;
         /// Refused unless the configuration allows it to this client; `COMMAND INFO` does not tell.
         const PROTECTED = 1 << 18;
     }
@@ -125,6 +127,31 @@ pub struct KeySpec {
     pub notes: Option<&'static str>,
 }
 
+impl KeySpec {
+    /// Where the keys are in a request of `argc` arguments.
+    pub fn positions(self, argc: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = usize::try_from(self.first).unwrap_or(0);
+        let offset = usize::from(self.last.unsigned_abs());
+        let last = if self.last < 0 { argc.saturating_sub(offset) } else { first + offset };
+        (first..=last).step_by(usize::try_from(self.step).unwrap_or(1).max(1))
+    }
+}
+
+/// Which data a command touches: what EXEC, and the command itself if it touches several places, must lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Its keys in the selected database.
+    Keys,
+    /// Its keys in the selected database and in those that its arguments name.
+    KeysElsewhere,
+    /// The selected database.
+    Database,
+    /// The databases that its arguments name.
+    NamedDatabases,
+    /// All databases.
+    Everything,
+}
+
 /// One command or subcommand.
 #[derive(Debug)]
 pub struct Spec {
@@ -140,6 +167,8 @@ pub struct Spec {
     pub acl: Acl,
     /// Where the keys are.
     pub keys: &'static [KeySpec],
+    /// Which data it touches.
+    pub reach: Reach,
     /// The function that serves it. Container commands have one only if they may be called without a subcommand.
     pub handler: Option<Handler>,
     /// The subcommands of a container.
@@ -169,6 +198,20 @@ impl Spec {
     pub fn accepts(&self, argc: usize) -> bool {
         let wanted = usize::from(self.arity.unsigned_abs());
         if self.arity < 0 { argc >= wanted } else { argc == wanted }
+    }
+
+    /// Whether MULTI does not queue it: what ends a transaction, and what complains of being in one.
+    pub fn runs_in_multi(&self) -> bool {
+        self.flags.contains(CommandFlags::NOT_QUEUED)
+    }
+
+    /// Where all keys are in a request of `argc` arguments, with what is done to them.
+    pub fn key_positions(&self, argc: usize) -> impl Iterator<Item = (usize, KeySpec)> {
+        let in_spec = move |keys: &KeySpec| {
+            let keys = *keys;
+            keys.positions(argc).map(move |at| (at, keys))
+        };
+        self.keys.iter().flat_map(in_spec)
     }
 
     /// The subcommand called `name`, in any case.

@@ -1,19 +1,24 @@
 //! One client's loop: read, decode everything there is, run it, write all replies at once.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::base::clock::UnixMillis;
-use crate::dispatch::{dispatch, prefetch};
-use crate::handler::session::Then;
+use crate::dispatch::{dispatch, is_paused, leave, prefetch};
+use crate::handler::session::{Then, Wait};
 use crate::handler::{Args, Session};
 use crate::resp::decode::{DecodeLimits, Decoder, ProtocolError};
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
 use crate::services::clients::Client;
+use crate::services::mailbox::Unblock;
 use crate::services::stats::WorkerCounters;
 
 /// Room for one read, as Redis's `PROTO_IOBUF_LEN`.
@@ -38,29 +43,22 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let authenticated = services.config.requirepass().is_empty();
     let id = client.id;
-    let _registered = Registered { services: &services, client: &client };
+    // Wakes this task for as long as it lives: a task's waker does not change.
+    poll_fn(|cx| {
+        client.mailbox.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let mut connection = Connection {
         stream,
         services: &services,
-        session: Session::new(Arc::clone(&client), authenticated, counters),
+        session: Session::new(client, authenticated, counters),
         decoder: Decoder::default(),
         buffer: BytesMut::with_capacity(READ_ROOM),
         reply: ReplyWriter::new(RespVersion::Resp2),
     };
     if let Err(error) = connection.run().await {
         tracing::debug!(client = id.0, %error, "connection ended");
-    }
-}
-
-/// Takes the client off the list however its loop ends.
-struct Registered<'a> {
-    services: &'a Services,
-    client: &'a Client,
-}
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        self.services.clients.disconnect(self.client.id);
     }
 }
 
@@ -73,26 +71,67 @@ struct Connection<'a, S> {
     reply: ReplyWriter,
 }
 
+/// Takes the client off all lists however its loop ends, also by a panic.
+impl<S> Drop for Connection<'_, S> {
+    fn drop(&mut self) {
+        leave(self.services, &mut self.session);
+    }
+}
+
+/// Why the requests in the buffer are not run further.
+enum Stop {
+    /// All that is complete has run.
+    Drained,
+    /// Much is waiting to be sent.
+    Full,
+    /// A command has asked for something, or the connection ends.
+    Then,
+    /// CLIENT PAUSE holds the next request back.
+    Paused,
+}
+
+/// What a connection that waits has been woken by.
+enum Woken {
+    Mail,
+    Bytes,
+    Deadline,
+    Gone,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self) -> std::io::Result<()> {
         loop {
-            if !self.read().await? {
-                return Ok(());
+            match self.wait(None).await? {
+                Woken::Gone => return Ok(()),
+                Woken::Bytes | Woken::Mail | Woken::Deadline => {}
             }
             loop {
-                let more = self.execute();
+                let stop = self.execute();
                 let then = std::mem::take(&mut self.session.then);
                 if let Then::Sleep(duration) = then {
                     tokio::time::sleep(duration).await;
                 }
                 self.send().await?;
                 match then {
-                    Then::Continue | Then::Sleep(_) if more => {}
-                    Then::Continue | Then::Sleep(_) => break,
+                    Then::Continue | Then::Sleep(_) => {}
                     Then::Close => return self.stream.shutdown().await,
                     Then::Shutdown => {
                         self.services.request_shutdown();
                         return Ok(());
+                    }
+                    Then::Block(wait, until) => {
+                        if !self.block(wait, until).await? {
+                            return Ok(());
+                        }
+                    }
+                }
+                match stop {
+                    Stop::Drained => break,
+                    Stop::Full | Stop::Then => {}
+                    Stop::Paused => {
+                        if !self.sit_out_pause().await? {
+                            return Ok(());
+                        }
                     }
                 }
             }
@@ -100,45 +139,114 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
-    /// Reads once; false when the client has left or sends more than it may.
-    async fn read(&mut self) -> std::io::Result<bool> {
+    /// Waits for bytes, which it reads once, for mail, or for the deadline.
+    async fn wait(&mut self, deadline: Option<UnixMillis>) -> std::io::Result<Woken> {
         let limit = usize::try_from(self.services.config.client_query_buffer_limit()).unwrap_or(usize::MAX);
         if self.buffer.len() > limit {
             tracing::warn!(client = self.session.client.id.0, limit, "query buffer limit reached, closing the client");
-            return Ok(false);
+            return Ok(Woken::Gone);
         }
         // What is known to come is made room for in steps, so that an announcement alone takes no memory.
         let wanted = self.decoder.wanted(self.buffer.len()).min(self.buffer.len());
         self.buffer.reserve(wanted.max(READ_ROOM));
-        let count = self.stream.read_buf(&mut self.buffer).await?;
-        self.session.client.bytes_in.add(count as u64);
-        self.session.counters.bytes_in.add(count as u64);
-        Ok(count > 0)
+        let mailbox = &self.session.client.mailbox;
+        let mut read = pin!(self.stream.read_buf(&mut self.buffer));
+        let woken =
+            poll_fn(|cx| if mailbox.has_mail() { Poll::Ready(Ok(None)) } else { read.as_mut().poll(cx).map_ok(Some) });
+        let woken = match deadline {
+            None => woken.await?,
+            Some(at) => {
+                let left = u64::try_from(at.0 - self.services.clock.now().0).unwrap_or(0);
+                match tokio::time::timeout(Duration::from_millis(left), woken).await {
+                    Ok(woken) => woken?,
+                    Err(_) => return Ok(Woken::Deadline),
+                }
+            }
+        };
+        match woken {
+            None if mailbox.is_closed() => Ok(Woken::Gone),
+            None => Ok(Woken::Mail),
+            Some(0) => Ok(Woken::Gone),
+            Some(count) => {
+                self.session.client.bytes_in.add(count as u64);
+                self.session.counters.bytes_in.add(count as u64);
+                Ok(Woken::Bytes)
+            }
+        }
     }
 
-    /// Runs the requests in the buffer; true if it stopped only because much is waiting to be sent.
-    fn execute(&mut self) -> bool {
+    /// Waits as WAIT and WAITAOF do, while what the client sends gathers; false if it has left.
+    async fn block(&mut self, wait: Wait, until: Option<UnixMillis>) -> std::io::Result<bool> {
+        self.session.client.blocked.store(true, Ordering::Release);
+        let how = loop {
+            match self.wait(until).await? {
+                Woken::Gone => return Ok(false),
+                Woken::Deadline => break Unblock::Timeout,
+                Woken::Bytes => {}
+                Woken::Mail => {
+                    let how = self.session.client.mailbox.take_unblock();
+                    self.session.client.mailbox.collect(&mut self.reply);
+                    self.send().await?;
+                    if let Some(how) = how {
+                        break how;
+                    }
+                }
+            }
+        };
+        self.session.client.blocked.store(false, Ordering::Release);
+        match (how, wait) {
+            (Unblock::Error, _) => self.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            (Unblock::Timeout, Wait::Replicas) => self.reply.integer(0),
+            (Unblock::Timeout, Wait::AppendOnlyFile) => {
+                self.reply.array(2);
+                self.reply.integer(0);
+                self.reply.integer(0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until CLIENT PAUSE may have ended; false if the client has left.
+    async fn sit_out_pause(&mut self) -> std::io::Result<bool> {
+        let woken = self.wait(self.services.pause.until()).await?;
+        self.session.client.mailbox.collect(&mut self.reply);
+        Ok(!matches!(woken, Woken::Gone))
+    }
+
+    /// Runs the requests in the buffer.
+    fn execute(&mut self) -> Stop {
         let now = self.services.clock.now();
         let mut commands = 0;
-        let more = loop {
+        let stop = loop {
+            if self.session.client.mailbox.has_mail() {
+                self.session.client.mailbox.collect(&mut self.reply);
+                if self.session.client.mailbox.is_closed() {
+                    self.session.then = Then::Close;
+                }
+            }
+            if self.session.then != Then::Continue {
+                break Stop::Then;
+            }
+            if self.reply.as_bytes().len() >= SEND_AT {
+                break Stop::Full;
+            }
             if let Err(error) = self.decode() {
                 tracing::debug!(client = self.session.client.id.0, %error, "protocol error");
                 self.reply.error(&format!("ERR Protocol error: {error}"));
                 self.session.then = Then::Close;
-                break true;
+                break Stop::Then;
             }
-            let Some((bytes, ranges)) = self.decoder.take(&self.buffer) else { break false };
-            dispatch(self.services, &mut self.session, &mut self.reply, Args::new(bytes, ranges), now);
+            let Some((bytes, ranges)) = self.decoder.next(&self.buffer) else { break Stop::Drained };
+            let args = Args::new(bytes, ranges);
+            if self.services.pause.until().is_some() && is_paused(self.services, &self.session, args, now) {
+                break Stop::Paused;
+            }
+            dispatch(self.services, &mut self.session, &mut self.reply, args, now);
+            self.decoder.step();
             commands += 1;
-            if self.session.then != Then::Continue {
-                break true;
-            }
-            if self.reply.as_bytes().len() >= SEND_AT {
-                break true;
-            }
         };
         self.account(commands, now);
-        more
+        stop
     }
 
     /// Makes sure that the next request is decoded if it is there, and a batch behind it. What the batch will touch is on
@@ -169,12 +277,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.session.counters.commands_processed.add(commands);
     }
 
+    /// Sends what has been written, unless the client is killed meanwhile.
     async fn send(&mut self) -> std::io::Result<()> {
         let bytes = self.reply.as_bytes();
         if bytes.is_empty() {
             return Ok(());
         }
-        self.stream.write_all(bytes).await?;
+        let mailbox = &self.session.client.mailbox;
+        let mut write = pin!(self.stream.write_all(bytes));
+        poll_fn(|cx| match write.as_mut().poll(cx) {
+            Poll::Pending if mailbox.is_closed() => Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into())),
+            poll => poll,
+        })
+        .await?;
         self.session.client.bytes_out.add(bytes.len() as u64);
         self.session.counters.bytes_out.add(bytes.len() as u64);
         self.reply.clear();

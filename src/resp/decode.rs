@@ -138,12 +138,14 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes the next complete request: its arguments, and the bytes they lie in.
-    pub fn take<'a>(&'a mut self, buffer: &'a [u8]) -> Option<(&'a [u8], &'a [ArgRange])> {
-        let index = self.taken;
-        self.complete.get(index)?;
-        self.taken += 1;
-        self.request(index, buffer)
+    /// The next complete request: its arguments, and the bytes they lie in. It stays the next until [`Decoder::step`].
+    pub fn next<'a>(&'a self, buffer: &'a [u8]) -> Option<(&'a [u8], &'a [ArgRange])> {
+        self.request(self.taken, buffer)
+    }
+
+    /// Goes on to the request after the next.
+    pub fn step(&mut self) {
+        self.taken = self.complete.len().min(self.taken + 1);
     }
 
     /// Whether a complete request has not been taken.
@@ -351,8 +353,9 @@ mod tests {
         for chunk in chunks {
             buffer.extend_from_slice(chunk);
             decoder.advance(&buffer, LIMITS, most)?;
-            while let Some((bytes, ranges)) = decoder.take(&buffer) {
+            while let Some((bytes, ranges)) = decoder.next(&buffer) {
                 requests.push(ranges.iter().map(|range| range.of(bytes).to_vec()).collect());
+                decoder.step();
                 decoder.advance(&buffer, LIMITS, most)?;
             }
             buffer.drain(..decoder.take_consumed());
@@ -386,8 +389,9 @@ mod tests {
                 Ok(()) => {}
                 Err(error) => break error,
             }
-            let Some((bytes, ranges)) = decoder.take(text) else { unreachable!("an error is met in the end") };
+            let Some((bytes, ranges)) = decoder.next(text) else { unreachable!("an error is met in the end") };
             names.push(ranges[0].of(bytes).to_vec());
+            decoder.step();
         };
         assert_eq!((names, error), (vec![b"PING".to_vec(), b"PING".to_vec()], ProtocolError::ExpectedDollar(b':')));
     }

@@ -68,6 +68,11 @@ impl ReplyWriter {
         self.out.truncate(mark);
     }
 
+    /// Bytes that are whole replies or messages already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// `+text`. The text must not hold CR or LF.
     pub fn simple(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
 
 use parking_lot::Mutex;
 
+use super::mailbox::Mailbox;
 use super::stats::{CommandId, Counter};
 use crate::base::clock::UnixMillis;
 
@@ -63,6 +64,14 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH`
     pub no_touch: AtomicBool,
+    /// What others have to tell it.
+    pub mailbox: Mailbox,
+    /// Whether a command of it waits (WAIT, WAITAOF).
+    pub blocked: AtomicBool,
+    /// Commands queued since MULTI; -1 outside a transaction.
+    pub queued: AtomicI64,
+    /// Keys watched.
+    pub watching: AtomicUsize,
     /// Name and library.
     pub identity: Mutex<Identity>,
 }
@@ -89,6 +98,10 @@ impl Client {
             fieldset_memory: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            mailbox: Mailbox::default(),
+            blocked: AtomicBool::new(false),
+            queued: AtomicI64::new(-1),
+            watching: AtomicUsize::new(0),
             identity: Mutex::new(Identity::default()),
         }
     }

@@ -1,15 +1,21 @@
 //! Server-wide passive state: who is connected, what has been counted. Acted on by commands and background tasks.
 
+pub mod changes;
 pub mod clients;
+pub mod mailbox;
+pub mod pause;
 pub mod stats;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::clock::{Clock, UnixMillis};
 use crate::config::Config;
-use crate::store::Keyspace;
+use crate::store::{ChangeLog, Keyspace};
+use changes::Changes;
 use clients::Clients;
+use pause::Pause;
 use stats::Stats;
 
 /// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
@@ -29,6 +35,10 @@ pub struct Services {
     pub clock: Arc<Clock>,
     /// Connected clients.
     pub clients: Clients,
+    /// Who hears of changes of the data.
+    pub changes: Arc<Changes>,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// Counters.
     pub stats: Stats,
     /// When the server started.
@@ -49,11 +59,15 @@ impl Services {
         command_names: Vec<&'static str>,
     ) -> Self {
         let started_at = clock.now();
+        let changes = Arc::new(Changes::default());
+        keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
             config,
             keyspace,
             clock,
             clients: Clients::default(),
+            changes,
+            pause: Pause::default(),
             stats: Stats::new(command_names),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),

@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
+use super::change::{Change, Event, EventList, Interest};
 use super::entry::{Packed, Record};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
-use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
-use super::scan::{Position, ScanCursor};
+use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, SHARDS, Shard, ShardIndex};
+use super::scan::Position;
 use crate::base::clock::UnixMillis;
-use crate::base::random::Random;
 
 /// When a key expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub struct Database<'a> {
     pub(super) now: UnixMillis,
     touch: bool,
     lookups: Cell<Lookups>,
+    /// Shards that are locked already.
+    held: Option<&'a dyn Held>,
+    /// The client who acts; 0 is the server itself.
+    pub(super) origin: u64,
 }
 
 /// How lookups went.
@@ -65,7 +69,7 @@ pub(super) fn access_seconds(now: UnixMillis) -> u32 {
 impl<'a> Database<'a> {
     pub(super) fn new(keyspace: &'a Keyspace, index: usize, now: UnixMillis) -> Self {
         let (place, data) = keyspace.data(index);
-        Self { keyspace, data, place, index, now, touch: true, lookups: Cell::default() }
+        Self { keyspace, data, place, index, now, touch: true, lookups: Cell::default(), held: None, origin: 0 }
     }
 
     /// The index by which the database was asked for.
@@ -82,6 +86,16 @@ impl<'a> Database<'a> {
         let mut lookups = self.lookups.get();
         count(&mut lookups);
         self.lookups.set(lookups);
+    }
+
+    /// From now on uses shards that are locked already; all keys to be touched must be in them.
+    pub fn use_held(&mut self, held: &'a LockedShards<'_>) {
+        self.held = Some(held);
+    }
+
+    /// Says which client acts.
+    pub fn set_origin(&mut self, client: u64) {
+        self.origin = client;
     }
 
     /// CLIENT NO-TOUCH: accesses do not move the access clock.
@@ -102,6 +116,9 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
+                if access.interest.contains(Interest::MISSES) {
+                    this.record(key, Event::Miss, &[]);
+                }
                 return read(&HashView { body: Body::Missing, access: &access });
             };
             this.count_lookup(|lookups| lookups.hits += 1);
@@ -135,6 +152,11 @@ impl<'a> Database<'a> {
         })
     }
 
+    /// Whether the key exists; not counted as a lookup.
+    pub fn exists_quietly(&mut self, key: &[u8]) -> bool {
+        self.with_record(key, |this, shard, hash| this.live(shard, hash, key).is_some())
+    }
+
     /// Moves the key's access clock; tells whether the key exists.
     pub fn touch(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
@@ -151,7 +173,9 @@ impl<'a> Database<'a> {
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let removed = self.with_record(key, |this, shard, hash| {
             this.live(shard, hash, key)?;
-            this.take(shard, hash, key)
+            let record = this.take(shard, hash, key);
+            this.record(key, Event::Del, &[]);
+            record
         });
         removed.is_some()
     }
@@ -173,9 +197,12 @@ impl<'a> Database<'a> {
                 return false;
             }
             if at <= this.now {
-                return this.take(shard, hash, key).is_some();
+                this.take(shard, hash, key);
+                this.record(key, Event::Del, &[]);
+                return true;
             }
             this.change_key_expiry(record, hash, Some(at));
+            this.record(key, Event::Expire, &[]);
             true
         })
     }
@@ -185,7 +212,10 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let Some(record) = this.live(shard, hash, key) else { return false };
             let had = record.key_expiry().is_some();
-            this.change_key_expiry(record, hash, None);
+            if had {
+                this.change_key_expiry(record, hash, None);
+                this.record(key, Event::Persist, &[]);
+            }
             had
         })
     }
@@ -232,105 +262,11 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// A key at random.
-    pub fn random_key(&mut self) -> Option<Vec<u8>> {
-        const TRIES: usize = 200;
-        let mut random = Random::from_entropy();
-        for _ in 0..TRIES {
-            // A random number of keys to skip, counted through the shards: each key is as likely as any other.
-            let mut skip = random.below(self.len().max(1));
-            for index in 0..SHARDS {
-                let found = self.data.with_shard(index, |shard| {
-                    if skip >= shard.len() {
-                        skip -= shard.len();
-                        return None;
-                    }
-                    shard.iter().nth(skip).map(|(record, ())| (record.key().to_vec(), self.is_due(record)))
-                });
-                match found {
-                    Some((key, false)) => return Some(key),
-                    Some((_, true)) => break,
-                    None => {}
-                }
-            }
-            if self.is_empty() {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// Visits about `count` keys from `cursor` on, all of one position together; gives the cursor to go on with.
-    pub fn scan(&mut self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&[u8])) -> ScanCursor {
-        let from = cursor.position();
-        let mut visited = 0;
-        for index in from.shard(SHARDS)..SHARDS {
-            let next = self.data.with_shard(index, |shard| {
-                let mut ahead: Vec<(Position, &Record)> = shard
-                    .iter()
-                    .map(|(record, ())| (self.keyspace.hasher.position(record.key()), record))
-                    .filter(|&(position, _)| position >= from)
-                    .collect();
-                let left = count - visited;
-                if ahead.len() > left {
-                    ahead.select_nth_unstable_by_key(left, |&(position, _)| position);
-                }
-                let stop = ahead.get(left).map(|&(position, _)| position);
-                let mut due = Vec::new();
-                for &(_, record) in ahead.iter().filter(|&&(position, _)| stop.is_none_or(|stop| position < stop)) {
-                    visited += 1;
-                    if self.is_due(record) {
-                        due.push(record.key().to_vec());
-                    } else {
-                        visit(record.key());
-                    }
-                }
-                for key in due {
-                    self.live(shard, self.keyspace.hasher.hash(&key), &key);
-                }
-                stop
-            });
-            if let Some(position) = next {
-                return ScanCursor::at(position);
-            }
-            if visited >= count && index + 1 < SHARDS {
-                return ScanCursor::at(Position::of_shard(index + 1, SHARDS));
-            }
-        }
-        ScanCursor::END
-    }
-
-    /// Visits every key, shard by shard.
-    pub fn for_each_key(&mut self, mut visit: impl FnMut(&[u8])) {
-        for index in 0..SHARDS {
-            self.data.with_shard(index, |shard| {
-                for (record, ()) in shard.iter() {
-                    if !self.is_due(record) {
-                        visit(record.key());
-                    }
-                }
-            });
-        }
-    }
-
-    /// Removes all keys.
-    pub fn flush(&mut self) {
-        for index in 0..SHARDS {
-            let removed = self.data.with_shard(index, |shard| {
-                for (record, ()) in shard.iter() {
-                    let hash = self.keyspace.hasher.hash(record.key());
-                    self.data.account(index, hash, Footprint::of(record), Footprint::NONE);
-                }
-                std::mem::take(shard)
-            });
-            drop(removed);
-        }
-    }
-
     pub(super) fn access(&self) -> Access<'a> {
         Access {
             now: self.now,
             hasher: &self.keyspace.hasher,
+            interest: self.keyspace.interest(),
             show_due: self.keyspace.show_due(),
             found_due: RefCell::new(Vec::new()),
         }
@@ -344,8 +280,59 @@ impl<'a> Database<'a> {
     /// Runs `work` with the key's shard locked.
     pub(super) fn with_record<R>(&mut self, key: &[u8], work: impl FnOnce(&Self, &mut Shard, u64) -> R) -> R {
         let hash = self.keyspace.hasher.hash(key);
-        let this = &*self;
-        self.data.with_shard(shard_of(hash), |shard| work(this, shard, hash))
+        let mut work = Some(work);
+        loop {
+            let this = &*self;
+            let done = this.with_shard(shard_of(hash), |shard| {
+                // SWAPDB may have come between the choice of the shard and its lock.
+                if this.is_current() { work.take().map(|work| work(this, shard, hash)) } else { None }
+            });
+            if let Some(result) = done {
+                return result;
+            }
+            self.refresh();
+        }
+    }
+
+    /// Whether the database's index still means its data.
+    pub(super) fn is_current(&self) -> bool {
+        self.keyspace.is_at(self.index, self.place)
+    }
+
+    /// Another database for the same client, at the same time.
+    pub(super) fn counterpart(&self, index: usize) -> Database<'a> {
+        let (held, origin) = (self.held, self.origin);
+        Database { held, origin, ..Database::new(self.keyspace, index, self.now) }
+    }
+
+    /// Where a key's shard stands in the locking order.
+    pub(super) fn shard_index(&self, hash: u64) -> ShardIndex {
+        ShardIndex { place: self.place, shard: shard_of(hash) }
+    }
+
+    /// Follows a SWAPDB.
+    pub(super) fn refresh(&mut self) {
+        (self.place, self.data) = self.keyspace.data(self.index);
+    }
+
+    /// Runs `work` with a shard locked.
+    pub(super) fn with_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        let Some(held) = self.held else { return self.data.with_shard(shard, work) };
+        let Some(mut records) = held.shard(ShardIndex { place: self.place, shard }) else {
+            debug_assert!(false, "a shard is touched that was not locked beforehand");
+            return self.data.with_shard(shard, work);
+        };
+        work(&mut records)
+    }
+
+    /// Tells whoever wants to know of a change; the key's shard is locked.
+    pub(super) fn record(&self, key: &[u8], event: Event, fields: &[Box<[u8]>]) {
+        if self.keyspace.interest().is_empty() {
+            return;
+        }
+        if let Some(log) = self.keyspace.change_log() {
+            log.record(&Change { database: self.index, key, event, fields, origin: self.origin });
+        }
     }
 
     /// The record of a key, which is reclaimed instead if it is due.
@@ -357,6 +344,7 @@ impl<'a> Database<'a> {
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
         self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
+        self.record(key, Event::Expired, &[]);
         None
     }
 
@@ -386,9 +374,13 @@ impl<'a> Database<'a> {
         let Some(record) = self.live(shard, hash, key) else {
             let mut edit = HashEdit::of_missing(key, access, limits);
             let result = change(&mut edit);
-            if let Some(record) = edit.into_new_record() {
+            let events = edit.take_events();
+            let created = edit.into_new_record();
+            let fate = if created.is_some() { Fate::Created } else { Fate::CreatedAndGone };
+            if let Some(record) = created {
                 self.put(shard, hash, record);
             }
+            self.record_edit(key, &events, fate);
             return result;
         };
         let before = Footprint::of(record);
@@ -396,6 +388,7 @@ impl<'a> Database<'a> {
         let result = change(&mut edit);
         let reclaimed = if access.found_due.borrow().is_empty() { 0 } else { edit.remove_found_due() };
         let empty = edit.is_empty();
+        let events = edit.take_events();
         drop(edit);
         if reclaimed > 0 {
             self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
@@ -408,8 +401,34 @@ impl<'a> Database<'a> {
         if empty {
             self.take(shard, hash, key);
         }
+        self.record_edit(key, &events, if empty { Fate::Gone } else { Fate::Kept });
         result
     }
+
+    /// Tells of the events of an edit, and of the key's coming and going around them.
+    fn record_edit(&self, key: &[u8], events: &EventList, fate: Fate) {
+        if events.is_empty() {
+            return;
+        }
+        if matches!(fate, Fate::Created | Fate::CreatedAndGone) {
+            self.record(key, Event::New, &[]);
+        }
+        for (event, fields) in events.iter() {
+            self.record(key, event, fields);
+        }
+        if matches!(fate, Fate::Gone | Fate::CreatedAndGone) {
+            self.record(key, Event::Del, &[]);
+        }
+    }
+}
+
+/// What an edit has made of its key.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Created,
+    Kept,
+    Gone,
+    CreatedAndGone,
 }
 
 /// The shard of a key, by its hash: in the order of positions.

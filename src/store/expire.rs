@@ -100,7 +100,7 @@ impl Keyspace {
         }
         let mut left = false;
         for index in 0..self.database_count() {
-            if !self.is_used(index) {
+            if !self.expires_anything(index) {
                 continue;
             }
             let database = self.database(index, now);
@@ -109,14 +109,20 @@ impl Keyspace {
                     if !go_on() {
                         return true;
                     }
-                    left |= !database.expire_slice(shard);
+                    if !database.expire_slice(shard) {
+                        left = true;
+                        break;
+                    }
                 }
             }
         }
         left
     }
 
-    fn is_used(&self, index: usize) -> bool {
+    fn expires_anything(&self, index: usize) -> bool {
+        if !self.is_used(index) {
+            return false;
+        }
         let (_, data) = self.data(index);
         data.keys_with_expiry.load(Ordering::Relaxed) + data.keys_with_field_expiry.load(Ordering::Relaxed) > 0
     }
@@ -130,7 +136,11 @@ impl Database<'_> {
 
     /// Reclaims a few of the keys and fields of a shard that are due; false if it could not.
     fn expire_slice(&self, index: usize) -> bool {
-        self.data.with_shard(index, |shard| {
+        self.with_shard(index, |shard| {
+            if !self.is_current() {
+                // SWAPDB came in between; the next tick finds what is due.
+                return false;
+            }
             for _ in 0..KEYS_PER_LOCK {
                 let first = self.data.due(index).and_then(|due| due.lock().first().copied());
                 let Some((at, hash)) = first.filter(|&(at, _)| at < self.now) else { break };

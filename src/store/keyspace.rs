@@ -1,17 +1,20 @@
 //! The keyspace: numbered databases, each a sharded `DashMap` of records. The only file that names `DashMap`.
 //!
 //! `DashMap`'s own guards would let a caller hold one shard while it asks for another. So its typed interface is not
-//! used at all: its shards are locked here, for the length of one closure, and two at once only in ascending order.
+//! used at all: its shards are locked here, for the length of one closure, and several at once only in ascending order.
 //! Every access locks exclusively: reading moves the access clock and reclaims what is due.
 
+use std::cell::{RefCell, RefMut};
 use std::hash::BuildHasher;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
+use parking_lot::lock_api::RwLockWriteGuard;
 
+use super::change::{ChangeLog, Interest};
 use super::database::Database;
 use super::entry::Record;
 use super::expire::{DueIndex, ExpireStats};
@@ -106,21 +109,48 @@ impl DatabaseData {
     }
 }
 
-/// Runs `work` with two shards locked, in ascending order of database and shard; the second is `None` if it is the first.
-pub(super) fn with_two_shards<R>(
-    first: (usize, &DatabaseData, usize),
-    second: (usize, &DatabaseData, usize),
-    work: impl FnOnce(&mut Shard, Option<&mut Shard>) -> R,
-) -> R {
-    let (first_at, second_at) = ((first.0, first.2), (second.0, second.2));
-    match first_at.cmp(&second_at) {
-        std::cmp::Ordering::Equal => first.1.with_shard(first.2, |shard| work(shard, None)),
-        std::cmp::Ordering::Less => {
-            first.1.with_shard(first.2, |one| second.1.with_shard(second.2, |two| work(one, Some(two))))
-        }
-        std::cmp::Ordering::Greater => {
-            second.1.with_shard(second.2, |two| first.1.with_shard(first.2, |one| work(one, Some(two))))
-        }
+/// A shard's place in the order in which shards are locked: the data of its database, then its index there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ShardIndex {
+    pub(super) place: usize,
+    pub(super) shard: usize,
+}
+
+/// What to lock for several commands, or for one on several keys.
+#[derive(Debug, Clone, Copy)]
+pub enum Lock<'k> {
+    /// The shard of a key in a database.
+    Key(usize, &'k [u8]),
+    /// A whole database.
+    Database(usize),
+    /// All databases that hold anything.
+    Everything,
+}
+
+/// Locked shards, in ascending order. Commands that are given them use them instead of locking.
+pub struct LockedShards<'a> {
+    guards: Vec<(ShardIndex, RefCell<ShardGuard<'a>>)>,
+}
+
+type ShardGuard<'a> = RwLockWriteGuard<'a, dashmap::RawRwLock, Shard>;
+
+impl std::fmt::Debug for LockedShards<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LockedShards({})", self.guards.len())
+    }
+}
+
+/// [`LockedShards`] without the lifetime of its guards.
+pub(super) trait Held: std::fmt::Debug {
+    /// A shard, if it is held and not in use.
+    fn shard(&self, at: ShardIndex) -> Option<RefMut<'_, Shard>>;
+}
+
+impl Held for LockedShards<'_> {
+    fn shard(&self, at: ShardIndex) -> Option<RefMut<'_, Shard>> {
+        let found = self.guards.binary_search_by_key(&at, |&(index, _)| index).ok()?;
+        let (_, guard) = self.guards.get(found)?;
+        Some(RefMut::map(guard.try_borrow_mut().ok()?, |guard| &mut **guard))
     }
 }
 
@@ -131,7 +161,10 @@ pub struct Keyspace {
     data: Vec<OnceLock<DatabaseData>>,
     /// Which of `data` a database index means; SWAPDB swaps two.
     order: Vec<AtomicUsize>,
-    swapping: Mutex<()>,
+    changes: OnceLock<Arc<dyn ChangeLog>>,
+    interest: AtomicU8,
+    /// Tables taken out by FLUSHALL and FLUSHDB, to be freed in the background.
+    removed: Mutex<Vec<Shard>>,
     pub(super) hasher: KeyHasher,
     max_listpack_entries: AtomicUsize,
     max_listpack_value: AtomicUsize,
@@ -147,7 +180,9 @@ impl Keyspace {
         Self {
             data: (0..databases).map(|_| OnceLock::new()).collect(),
             order: (0..databases).map(AtomicUsize::new).collect(),
-            swapping: Mutex::new(()),
+            changes: OnceLock::new(),
+            interest: AtomicU8::new(0),
+            removed: Mutex::default(),
             hasher: KeyHasher { state: ahash::RandomState::new() },
             max_listpack_entries: AtomicUsize::new(limits.max_listpack_entries),
             max_listpack_value: AtomicUsize::new(limits.max_listpack_value),
@@ -167,21 +202,100 @@ impl Keyspace {
         self.data.len()
     }
 
-    /// Exchanges two databases; false if either index is out of range.
-    pub fn swap(&self, one: usize, other: usize) -> bool {
-        let (Some(first), Some(second)) = (self.order.get(one), self.order.get(other)) else { return false };
-        let _alone = self.swapping.lock();
+    /// Names the one who hears of changes; the first to be named stays.
+    pub fn report_changes_to(&self, log: Arc<dyn ChangeLog>) {
+        drop(self.changes.set(log));
+    }
+
+    /// Adds to what is wanted to be heard of.
+    pub fn add_interest(&self, interest: Interest) {
+        self.interest.fetch_or(interest.bits(), Ordering::Relaxed);
+    }
+
+    /// Takes away from what is wanted to be heard of.
+    pub fn drop_interest(&self, interest: Interest) {
+        self.interest.fetch_and(!interest.bits(), Ordering::Relaxed);
+    }
+
+    /// Who wants to hear of changes. A shard's lock orders this as it orders the data: who sees a change that came before
+    /// its interest sees the data as changed too.
+    #[inline]
+    pub(super) fn interest(&self) -> Interest {
+        Interest::from_bits_truncate(self.interest.load(Ordering::Relaxed))
+    }
+
+    /// Who hears of changes.
+    pub(super) fn change_log(&self) -> Option<&dyn ChangeLog> {
+        self.changes.get().map(|log| &**log)
+    }
+
+    /// Locks all of `wanted` in the one order that everybody follows, so that none waits for another in a circle.
+    pub fn lock(&self, wanted: &[Lock<'_>]) -> LockedShards<'_> {
+        loop {
+            let before = self.places();
+            let mut indexes: Vec<ShardIndex> = wanted.iter().flat_map(|&lock| self.shards_of(lock)).collect();
+            indexes.sort_unstable();
+            indexes.dedup();
+            let locked = |&index: &ShardIndex| {
+                let shard = self.data.get(index.place)?.get()?.map.shards().get(index.shard)?;
+                Some((index, RefCell::new(shard.write())))
+            };
+            let guards = indexes.iter().filter_map(locked).collect();
+            // SWAPDB may have come between the choice of shards and their locks.
+            if before == self.places() {
+                return LockedShards { guards };
+            }
+        }
+    }
+
+    fn shards_of(&self, lock: Lock<'_>) -> Vec<ShardIndex> {
+        let all_of = |place: usize| (0..SHARDS).map(move |shard| ShardIndex { place, shard });
+        match lock {
+            Lock::Key(database, key) => {
+                let shard = Position::of_hash(self.hasher.hash(key)).shard(SHARDS);
+                vec![ShardIndex { place: self.data(database).0, shard }]
+            }
+            Lock::Database(database) => all_of(self.data(database).0).collect(),
+            Lock::Everything => {
+                let used = |place: &usize| self.data.get(*place).is_some_and(|data| data.get().is_some());
+                (0..self.data.len()).filter(used).flat_map(all_of).collect()
+            }
+        }
+    }
+
+    fn places(&self) -> Vec<usize> {
+        self.order.iter().map(|place| place.load(Ordering::Acquire)).collect()
+    }
+
+    /// Whether a database index means the data at `place`.
+    #[inline]
+    pub(super) fn is_at(&self, index: usize, place: usize) -> bool {
+        self.order.get(index).is_none_or(|at| at.load(Ordering::Acquire) == place)
+    }
+
+    /// Exchanges what two database indexes mean. All shards of both are locked.
+    pub(super) fn exchange(&self, one: usize, other: usize) {
+        let (Some(first), Some(second)) = (self.order.get(one), self.order.get(other)) else { return };
         let before = first.load(Ordering::Acquire);
         first.store(second.load(Ordering::Acquire), Ordering::Release);
         second.store(before, Ordering::Release);
-        true
     }
 
-    /// Removes all keys of all databases.
-    pub fn flush_all(&self, now: UnixMillis) {
-        for index in 0..self.data.len() {
-            self.database(index, now).flush();
-        }
+    /// Whether the database holds, or has held, anything.
+    pub(super) fn is_used(&self, index: usize) -> bool {
+        let place = self.order.get(index).map_or(0, |place| place.load(Ordering::Acquire));
+        self.data.get(place).is_some_and(|data| data.get().is_some())
+    }
+
+    /// Leaves a table to be freed by [`Keyspace::free_removed`].
+    pub(super) fn bury(&self, shard: Shard) {
+        self.removed.lock().push(shard);
+    }
+
+    /// Frees what FLUSHALL and FLUSHDB have removed.
+    pub fn free_removed(&self) {
+        let removed = std::mem::take(&mut *self.removed.lock());
+        drop(removed);
     }
 
     /// DEBUG SET-ACTIVE-EXPIRE: whether due keys and fields are reclaimed in the background.

@@ -3,9 +3,11 @@
 //! Commands reach it only through closures given to [`Database::view`] and [`Database::update`]; a closure runs under
 //! the lock of the key's shard and cannot reach another key, so locks cannot be taken in a wrong order.
 
+mod change;
 mod database;
 mod entry;
 mod expire;
+mod flush;
 pub mod hash;
 mod keyspace;
 mod scan;
@@ -13,9 +15,10 @@ mod scan;
 mod tests;
 mod transfer;
 
+pub use change::{Change, ChangeLog, Event, Interest};
 pub use database::{Database, DatabaseStats, KeyExpiry};
 pub use expire::ExpireStats;
 pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome};
-pub use keyspace::{HashLimits, Keyspace};
+pub use keyspace::{HashLimits, Keyspace, Lock, LockedShards};
 pub use scan::ScanCursor;
 pub use transfer::{Replace, Transfer};

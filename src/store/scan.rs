@@ -1,4 +1,9 @@
-//! Positions and cursors of SCAN and HSCAN.
+//! Iteration: positions and cursors of SCAN and HSCAN, and what looks at all keys of a database.
+
+use super::database::Database;
+use super::entry::Record;
+use super::keyspace::SHARDS;
+use crate::base::random::Random;
 
 /// Where an element stands in iteration order: the top 48 bits of its keyed hash. It never changes while tables grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,5 +48,88 @@ impl ScanCursor {
     /// The position to go on from; the last one for a cursor that no iteration has given.
     pub(super) fn position(self) -> Position {
         Position(self.0.saturating_sub(1).min((1 << POSITION_BITS) - 1))
+    }
+}
+
+impl Database<'_> {
+    /// A key at random.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        const TRIES: usize = 200;
+        let mut random = Random::from_entropy();
+        for _ in 0..TRIES {
+            // A random number of keys to skip, counted through the shards: each key is as likely as any other.
+            let mut skip = random.below(self.len().max(1));
+            for index in 0..SHARDS {
+                let found = self.with_shard(index, |shard| {
+                    if skip >= shard.len() {
+                        skip -= shard.len();
+                        return None;
+                    }
+                    shard.iter().nth(skip).map(|(record, ())| (record.key().to_vec(), self.is_due(record)))
+                });
+                match found {
+                    Some((key, false)) => return Some(key),
+                    Some((_, true)) => break,
+                    None => {}
+                }
+            }
+            if self.is_empty() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Visits about `count` keys from `cursor` on, all of one position together; gives the cursor to go on with.
+    pub fn scan(&mut self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&[u8])) -> ScanCursor {
+        let from = cursor.position();
+        let mut visited = 0;
+        for index in from.shard(SHARDS)..SHARDS {
+            let next = self.with_shard(index, |shard| {
+                let mut ahead: Vec<(Position, &Record)> = shard
+                    .iter()
+                    .map(|(record, ())| (self.keyspace.hasher.position(record.key()), record))
+                    .filter(|&(position, _)| position >= from)
+                    .collect();
+                let left = count - visited;
+                if ahead.len() > left {
+                    ahead.select_nth_unstable_by_key(left, |&(position, _)| position);
+                }
+                let stop = ahead.get(left).map(|&(position, _)| position);
+                let mut due = Vec::new();
+                for &(_, record) in ahead.iter().filter(|&&(position, _)| stop.is_none_or(|stop| position < stop)) {
+                    visited += 1;
+                    if self.is_due(record) {
+                        due.push(record.key().to_vec());
+                    } else {
+                        visit(record.key());
+                    }
+                }
+                for key in due {
+                    self.live(shard, self.keyspace.hasher.hash(&key), &key);
+                }
+                stop
+            });
+            if let Some(position) = next {
+                return ScanCursor::at(position);
+            }
+            if visited >= count && index + 1 < SHARDS {
+                return ScanCursor::at(Position::of_shard(index + 1, SHARDS));
+            }
+        }
+        ScanCursor::END
+    }
+
+    /// Visits every key, shard by shard.
+    pub fn for_each_key(&mut self, mut visit: impl FnMut(&[u8])) {
+        for index in 0..SHARDS {
+            self.with_shard(index, |shard| {
+                for (record, ()) in shard.iter() {
+                    if !self.is_due(record) {
+                        visit(record.key());
+                    }
+                }
+            });
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! RENAME, COPY and MOVE: operations on two keys, atomic because both shards are locked.
 
-use super::database::{Database, shard_of};
-use super::keyspace::with_two_shards;
+use super::change::Event;
+use super::database::Database;
+use super::entry::Record;
+use super::keyspace::Shard;
 
 /// Whether a key in the way may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,31 +56,88 @@ impl Database<'_> {
     }
 
     fn transfer(&mut self, database: usize, from: &[u8], to: &[u8], replace: Replace, source: Source) -> Transfer {
-        let target = self.keyspace.database(database, self.now);
-        let this = &*self;
-        let (from_hash, to_hash) = (self.keyspace.hasher.hash(from), self.keyspace.hasher.hash(to));
-        let here = (self.place, self.data, shard_of(from_hash));
-        let there = (target.place, target.data, shard_of(to_hash));
-        let replaced = with_two_shards(here, there, |shard, mut other| {
-            let Some(record) = this.live(shard, from_hash, from) else { return Err(Transfer::NoSource) };
-            let copy = (source == Source::Stays).then(|| record.renamed(to));
-            let in_the_way = other.as_deref_mut().unwrap_or(shard);
-            if target.live(in_the_way, to_hash, to).is_some() && replace == Replace::No {
-                return Err(Transfer::TargetExists);
-            }
-            let replaced = target.take(in_the_way, to_hash, to);
-            let record = match copy {
-                Some(copy) => Some(copy),
-                None => this.take(shard, from_hash, from).map(|record| record.into_renamed(to)),
+        loop {
+            let target = self.counterpart(database);
+            let hashes = (self.keyspace.hasher.hash(from), self.keyspace.hasher.hash(to));
+            let (here, there) = (self.shard_index(hashes.0), target.shard_index(hashes.1));
+            let this = &*self;
+            let transfer = |shard: &mut Shard, other: Option<&mut Shard>| {
+                (this.is_current() && target.is_current())
+                    .then(|| Pair { this, target: &target, from, to, hashes }.transfer(shard, other, replace, source))
             };
-            if let Some(record) = record {
-                target.put(other.unwrap_or(shard), to_hash, record);
+            let done = match here.cmp(&there) {
+                std::cmp::Ordering::Equal => this.with_shard(here.shard, |shard| transfer(shard, None)),
+                std::cmp::Ordering::Less => this.with_shard(here.shard, |shard| {
+                    target.with_shard(there.shard, |other| transfer(shard, Some(other)))
+                }),
+                std::cmp::Ordering::Greater => target
+                    .with_shard(there.shard, |other| this.with_shard(here.shard, |shard| transfer(shard, Some(other)))),
+            };
+            match done {
+                // What was replaced is freed here, where nothing is locked.
+                Some(Ok(_replaced)) => return Transfer::Done,
+                Some(Err(refused)) => return refused,
+                None => self.refresh(),
             }
-            Ok(replaced)
-        });
-        match replaced {
-            Ok(_freed_without_locks) => Transfer::Done,
-            Err(refused) => refused,
+        }
+    }
+}
+
+/// The two ends of a transfer, whose shards are locked.
+struct Pair<'a> {
+    this: &'a Database<'a>,
+    target: &'a Database<'a>,
+    from: &'a [u8],
+    to: &'a [u8],
+    hashes: (u64, u64),
+}
+
+impl Pair<'_> {
+    /// Moves or copies the record; gives the one that it has replaced. `other` is the target's shard unless it is the same.
+    fn transfer(
+        &self,
+        shard: &mut Shard,
+        mut other: Option<&mut Shard>,
+        replace: Replace,
+        source: Source,
+    ) -> Result<Option<Record>, Transfer> {
+        let Self { this, target, from, to, hashes } = *self;
+        let Some(record) = this.live(shard, hashes.0, from) else { return Err(Transfer::NoSource) };
+        let copy = (source == Source::Stays).then(|| record.renamed(to));
+        let in_the_way = other.as_deref_mut().unwrap_or(shard);
+        if target.live(in_the_way, hashes.1, to).is_some() && replace == Replace::No {
+            return Err(Transfer::TargetExists);
+        }
+        let replaced = target.take(in_the_way, hashes.1, to);
+        let record = match copy {
+            Some(copy) => Some(copy),
+            None => this.take(shard, hashes.0, from).map(|record| record.into_renamed(to)),
+        };
+        if let Some(record) = record {
+            target.put(other.unwrap_or(shard), hashes.1, record);
+        }
+        self.record(source, if replaced.is_some() { Event::Overwritten } else { Event::New });
+        Ok(replaced)
+    }
+
+    fn record(&self, source: Source, arrival: Event) {
+        let Self { this, target, from, to, .. } = *self;
+        if arrival == Event::New {
+            target.record(to, Event::New, &[]);
+        }
+        match source {
+            Source::Stays => target.record(to, Event::CopyTo, &[]),
+            Source::Goes if from == to => {
+                this.record(from, Event::MoveFrom, &[]);
+                target.record(to, Event::MoveTo, &[]);
+            }
+            Source::Goes => {
+                this.record(from, Event::RenameFrom, &[]);
+                target.record(to, Event::RenameTo, &[]);
+            }
+        }
+        if arrival == Event::Overwritten {
+            target.record(to, Event::Overwritten, &[]);
         }
     }
 }

@@ -1,15 +1,18 @@
-//! Start, settings and end: signals, SHUTDOWN, maxclients, wrong options.
+//! Start, settings and end: signals, SHUTDOWN, maxclients, the environment, wrong options.
 
 use crate::Case;
 use crate::client::{Client, Protocol};
 use crate::server::{self, Kind, Server};
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub const CASES: &[Case] = &[
     ("sigterm_ends_with_0", sigterm),
     ("shutdown_ends_with_0", shutdown),
     ("wrong_options_end_with_1", wrong_options),
+    ("environment_sets_options", environment),
+    ("wrong_environment_ends_with_1", wrong_environment),
     ("help_lists_every_setting", help),
     ("maxclients", maxclients),
 ];
@@ -36,6 +39,94 @@ fn wrong_options() {
         let output = Command::new(server::program(Kind::Hashd)).args(options).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{options:?}");
         assert!(!output.stderr.is_empty() || !output.stdout.is_empty(), "{options:?} says nothing");
+    }
+}
+
+fn environment() {
+    let server = InEnvironment::start();
+    let mut client = Client::connect(server.port, Protocol::Resp2).unwrap();
+    assert_eq!(client.line("PING"), "-NOAUTH Authentication required.");
+    assert_eq!(client.line("AUTH guess"), "-WRONGPASS invalid username-password pair or user is disabled.");
+    assert_eq!(client.line("AUTH open sesame").split(' ').next(), Some("-WRONGPASS"));
+    assert_eq!(client.value(&["AUTH", "open sesame"]).text(), "OK");
+    assert_eq!(client.line("SELECT 2"), "+OK");
+    assert_eq!(client.line("SELECT 3"), "-ERR DB index is out of range");
+    client.line("HSET k f 1 g 2");
+    assert_eq!(client.line("OBJECT ENCODING k"), "\"listpack\"");
+    client.line("HSET k h 3");
+    assert_eq!(client.line("OBJECT ENCODING k"), "\"hashtable\"");
+    for (name, value) in [
+        ("port", server.port.to_string().as_str()),
+        ("requirepass", "open sesame"),
+        ("databases", "3"),
+        ("hash-max-listpack-entries", "2"),
+        ("save", "900 1 300 10"),
+        // In the environment too: the command line comes before it.
+        ("maxclients", "70"),
+        // Only on the command line.
+        ("timeout", "600"),
+    ] {
+        assert_eq!(client.ask(&format!("CONFIG GET {name}")).items()[1].text(), value, "{name}");
+    }
+}
+
+/// A server that has most of its settings from `HASHD_*` variables; killed on drop.
+struct InEnvironment {
+    child: Child,
+    port: u16,
+}
+
+impl InEnvironment {
+    /// Tries again when another process was faster to take the port.
+    fn start() -> Self {
+        (0..3).find_map(|_| Self::try_start()).expect("hashd does not start with HASHD_PORT")
+    }
+
+    fn try_start() -> Option<Self> {
+        let port = server::free_port();
+        let child = Command::new(server::program(Kind::Hashd))
+            .args(["--maxclients", "70", "--timeout", "600"])
+            .env("HASHD_PORT", port.to_string())
+            .env("HASHD_REQUIREPASS", "open sesame")
+            .env("HASHD_DATABASES", "3")
+            .env("HASHD_HASH_MAX_LISTPACK_ENTRIES", "2")
+            .env("HASHD_SAVE", "900 1 300 10")
+            .env("HASHD_MAXCLIENTS", "60")
+            .env("HASHD_LOGLEVEL", "notice")
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, port };
+        // It says so when it listens; the output ends without that line if it cannot.
+        let output = BufReader::new(server.child.stdout.take()?);
+        output.lines().map_while(Result::ok).any(|line| line.contains("ready to accept connections")).then_some(server)
+    }
+}
+
+impl Drop for InEnvironment {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn wrong_environment() {
+    for (variable, value, problem) in [
+        ("HASHD_NOSUCH", "1", "No such parameter; see hashd --help"),
+        ("HASHD_PORT", "x", "argument couldn't be parsed into an integer"),
+        ("HASHD_DATABASES", "0", "argument must be between 1 and 2147483647 inclusive"),
+        ("HASHD_MAXMEMORY", "1 zb", "argument must be a memory value"),
+        ("HASHD_SAVE", "\"900 1", "Unbalanced quotes in configuration line"),
+    ] {
+        let output = Command::new(server::program(Kind::Hashd)).env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{variable}={value}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        for part in ["the environment", &format!("'{variable}={value}'"), problem] {
+            assert!(message.contains(part), "{variable}={value} lacks {part:?}: {message}");
+        }
     }
 }
 

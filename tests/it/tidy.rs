@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("services", &["persist", "replication", "store", "resp", "services"]),
     ("handler", &["services", "store", "resp", "handler"]),
     ("commands", &["commands", "handler", "store", "services"]),
-    ("dispatch", &["commands", "handler", "services", "resp", "dispatch"]),
+    ("dispatch", &["commands", "handler", "services", "store", "resp", "dispatch"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -1,6 +1,6 @@
 //! The builder of the table's rows: what a command is, in one expression.
 
-use crate::handler::spec::{Docs, KeyFlags};
+use crate::handler::spec::{Docs, KeyFlags, Reach};
 use crate::handler::{Acl, CommandFlags, Handler, KeySpec, Spec};
 
 const RO: KeyFlags = KeyFlags::RO;
@@ -48,6 +48,7 @@ pub(super) struct Row {
     flags: CommandFlags,
     acl: Acl,
     keys: &'static [KeySpec],
+    reach: Reach,
     handler: Option<Handler>,
     group: &'static str,
     docs: [&'static str; 4],
@@ -77,6 +78,7 @@ pub(super) const fn container(full_name: &'static str) -> Row {
         flags: CommandFlags::empty(),
         acl: Acl::empty(),
         keys: &[],
+        reach: Reach::Keys,
         handler: None,
         group: "server",
         docs: [""; 4],
@@ -130,6 +132,11 @@ impl Row {
         self.flag(CommandFlags::NO_AUTH).flag(CommandFlags::ALLOW_BUSY)
     }
 
+    /// Part of transactions.
+    pub(super) const fn transaction(self) -> Self {
+        self.group("transactions").acl(Acl::TRANSACTION)
+    }
+
     /// Of the hash family.
     pub(super) const fn hash(self) -> Self {
         self.group("hash").acl(Acl::HASH)
@@ -158,6 +165,11 @@ impl Row {
     /// Says where the keys are.
     pub(super) const fn keys(self, keys: &'static [KeySpec]) -> Self {
         Self { keys, ..self }
+    }
+
+    /// Says which data it touches, if not its keys alone.
+    pub(super) const fn reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// Adds the hints that `COMMAND INFO` gives to cluster proxies.
@@ -197,6 +209,7 @@ impl Row {
             flags: self.flags,
             acl: self.acl.union(speed),
             keys: self.keys,
+            reach: self.reach,
             handler: self.handler,
             subcommands,
             docs: Docs { summary, since, group: self.group, complexity, syntax },

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::view::{Access, Body, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
+use crate::store::change::{Event, EventList};
 use crate::store::entry::{self, Packed, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 
@@ -49,11 +50,14 @@ pub struct HashEdit<'a> {
     access: &'a Access<'a>,
     limits: HashLimits,
     reserve: usize,
+    events: EventList,
+    /// What setting a field is called.
+    set_event: Event,
 }
 
 impl<'a> HashEdit<'a> {
     pub(in crate::store) fn of_missing(key: &'a [u8], access: &'a Access<'a>, limits: HashLimits) -> Self {
-        Self { slot: None, body: EditBody::Missing, key, access, limits, reserve: 0 }
+        Self::new(None, EditBody::Missing, key, access, limits)
     }
 
     pub(in crate::store) fn of_record(
@@ -66,7 +70,34 @@ impl<'a> HashEdit<'a> {
             Record::Packed(bytes) => EditBody::Packed(bytes.into_vec()),
             Record::Table(record) => EditBody::Table(record),
         };
-        Self { slot: Some(slot), body, key, access, limits, reserve: 0 }
+        Self::new(Some(slot), body, key, access, limits)
+    }
+
+    fn new(
+        slot: Option<&'a mut Record>,
+        body: EditBody,
+        key: &'a [u8],
+        access: &'a Access<'a>,
+        limits: HashLimits,
+    ) -> Self {
+        let (events, set_event) = (EventList::default(), Event::HSet);
+        Self { slot, body, key, access, limits, reserve: 0, events, set_event }
+    }
+
+    /// What has been done so far, if anybody wants to know.
+    pub(in crate::store) fn take_events(&mut self) -> EventList {
+        std::mem::take(&mut self.events)
+    }
+
+    fn note(&mut self, event: Event, field: &[u8]) {
+        if !self.access.interest.is_empty() {
+            self.events.add(event, field, self.access.interest);
+        }
+    }
+
+    /// Says that the fields set from now on are set by counting: `hincrby` or `hincrbyfloat` instead of `hset`.
+    pub fn announce_sets_as(&mut self, event: Event) {
+        self.set_event = event;
     }
 
     /// Ends the edit of a key that was missing: the record to insert, if it has fields now.
@@ -156,6 +187,7 @@ impl<'a> HashEdit<'a> {
             }
         };
         self.after_change();
+        self.note(self.set_event, field);
         outcome
     }
 
@@ -202,6 +234,18 @@ impl<'a> HashEdit<'a> {
 
     /// Removes a field, due or not; tells whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
+        self.remove_because(Event::HDel, field)
+    }
+
+    fn remove_because(&mut self, event: Event, field: &[u8]) -> bool {
+        let removed = self.take_out(field);
+        if removed {
+            self.note(event, field);
+        }
+        removed
+    }
+
+    fn take_out(&mut self, field: &[u8]) -> bool {
         match &mut self.body {
             EditBody::Missing => false,
             EditBody::Packed(bytes) => {
@@ -242,6 +286,7 @@ impl<'a> HashEdit<'a> {
         }
         self.add_flags(RecordFlags::REPORT_EXPIRIES);
         self.write_expiry(field, Some(at));
+        self.note(Event::HExpire, field);
         true
     }
 
@@ -250,6 +295,7 @@ impl<'a> HashEdit<'a> {
         let had = self.view().find(field).is_some_and(|entry| entry.expiry.is_some());
         if had {
             self.write_expiry(field, None);
+            self.note(Event::HPersist, field);
         }
         had
     }
@@ -280,12 +326,20 @@ impl<'a> HashEdit<'a> {
     pub fn remove_due(&mut self, limit: usize) -> usize {
         let due = super::view::before(self.access.now);
         let mut removed = 0;
-        match &mut self.body {
+        let Self { body, events, access, .. } = self;
+        let mut note = |field: &[u8]| {
+            removed += 1;
+            if !access.interest.is_empty() {
+                events.add(Event::HExpired, field, access.interest);
+            }
+        };
+        match body {
             EditBody::Missing => {}
-            EditBody::Packed(bytes) => removed = remove_due_from_packed(bytes, due),
+            EditBody::Packed(bytes) => remove_due_from_packed(bytes, due, note),
             EditBody::Table(record) => {
-                while removed < limit && record.table.remove_first_due(due) {
-                    removed += 1;
+                for _ in 0..limit {
+                    let Some(field) = record.table.remove_first_due(due) else { break };
+                    note(&field);
                 }
             }
         }
@@ -297,7 +351,7 @@ impl<'a> HashEdit<'a> {
         let found = self.access.found_due.take();
         let still_due =
             |edit: &Self, field: &[u8]| edit.view().find(field).is_some_and(|entry| edit.access.is_due(entry.expiry));
-        found.into_iter().filter(|field| still_due(self, field) && self.remove(field)).count()
+        found.into_iter().filter(|field| still_due(self, field) && self.remove_because(Event::HExpired, field)).count()
     }
 
     fn add_flags(&mut self, flags: RecordFlags) {
@@ -401,12 +455,12 @@ fn give_room_for_expiries(bytes: &mut Vec<u8>) {
     *bytes = wider;
 }
 
-fn remove_due_from_packed(bytes: &mut Vec<u8>, due: UnixMillis) -> usize {
+fn remove_due_from_packed(bytes: &mut Vec<u8>, due: UnixMillis, mut note: impl FnMut(&[u8])) {
     let packed = Packed::new(bytes);
     let is_due = |entry: &Entry<'_>| entry.expiry.is_some_and(|at| at <= due);
-    let removed = packed.entries().filter(is_due).count();
+    let removed = packed.entries().filter(is_due).inspect(|entry| note(entry.field)).count();
     if removed == 0 {
-        return 0;
+        return;
     }
     let mut kept = Vec::with_capacity(bytes.len());
     kept.extend_from_slice(bytes.get(..packed.entries_start()).unwrap_or_default());
@@ -416,5 +470,4 @@ fn remove_due_from_packed(bytes: &mut Vec<u8>, due: UnixMillis) -> usize {
     let count = packed.count() - removed;
     entry::set_count(&mut kept, count);
     *bytes = kept;
-    removed
 }

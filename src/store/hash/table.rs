@@ -68,16 +68,11 @@ impl Table {
         self.expiries.iter().take_while(|&&(at, _)| at <= now).count()
     }
 
-    /// A field that is due, if there is one.
-    pub(in crate::store) fn remove_first_due(&mut self, now: UnixMillis) -> bool {
-        match self.expiries.first().copied() {
-            Some((at, place)) if at <= now => {
-                self.expiries.remove(&(at, place));
-                self.slots.remove(&place);
-                true
-            }
-            _ => false,
-        }
+    /// Removes a field that is due, if there is one, and gives its name.
+    pub(in crate::store) fn remove_first_due(&mut self, now: UnixMillis) -> Option<Vec<u8>> {
+        let (at, place) = self.expiries.first().copied().filter(|&(at, _)| at <= now)?;
+        self.expiries.remove(&(at, place));
+        self.slots.remove(&place).map(|slot| slot.field().to_vec())
     }
 
     pub(in crate::store) fn find(&self, position: Position, field: &[u8]) -> Option<TableEntry<'_>> {

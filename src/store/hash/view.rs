@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::table::TableEntry;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
+use crate::store::change::Interest;
 use crate::store::entry::{Packed, TableRecord};
 use crate::store::keyspace::KeyHasher;
 use crate::store::scan::ScanCursor;
@@ -25,6 +26,8 @@ pub enum FieldExpiry {
 pub(in crate::store) struct Access<'a> {
     pub(in crate::store) now: UnixMillis,
     pub(in crate::store) hasher: &'a KeyHasher,
+    /// Who wants to hear of changes.
+    pub(in crate::store) interest: Interest,
     /// DEBUG SET-ALLOW-ACCESS-EXPIRED: due fields are visible.
     pub(in crate::store) show_due: bool,
     /// Fields that were asked for by name and found due: they are reclaimed when the access ends, as Redis does.

@@ -1,0 +1,62 @@
+//! Transactions at the gate: runs what MULTI has queued, with everything that it touches locked.
+
+use std::sync::atomic::Ordering;
+
+use super::{Command, Refusal, call, finish, locks};
+use crate::base::clock::UnixMillis;
+use crate::commands::table;
+use crate::handler::session::Transaction;
+use crate::handler::{CommandError, Session};
+use crate::resp::reply::ReplyWriter;
+use crate::services::Services;
+
+/// Runs a transaction as one, or answers null if a watched key has changed.
+pub(super) fn execute(
+    services: &Services,
+    session: &mut Session,
+    reply: &mut ReplyWriter,
+    now: UnixMillis,
+    transaction: &Transaction,
+) {
+    let watched = session.watched.iter().map(|(database, key)| (*database, &**key));
+    let wanted = locks::of_transaction(services, session.database, transaction, watched);
+    let held = services.keyspace.lock(&wanted);
+    for (database, key) in &session.watched {
+        // A watched key whose time has come goes now, which breaks the transaction like any other change.
+        let mut store = services.keyspace.database(*database, now);
+        store.use_held(&held);
+        store.exists_quietly(key);
+    }
+    let is_broken = session.broken.load(Ordering::Acquire);
+    // From here on the client's own changes must not count.
+    session.unwatch(services);
+    if is_broken {
+        reply.null_array();
+        return;
+    }
+    reply.array(transaction.queue.len());
+    session.is_executing = true;
+    for queued in &transaction.queue {
+        let Some(handler) = queued.spec.handler else { continue };
+        let command = Command { spec: queued.spec, id: queued.id, handler };
+        let mark = reply.mark();
+        let outcome = call(services, session, reply, &mut queued.args.as_args(), (now, Some(&held)), command);
+        finish(session, reply, mark, outcome);
+    }
+    session.is_executing = false;
+}
+
+/// What a refused command does to the transaction that it was to be part of, or to end; gives the error to reply.
+pub(super) fn refused(services: &Services, session: &mut Session, refusal: Refusal) -> CommandError {
+    if refusal.id == Some(table::Command::Exec.id()) {
+        session.end_transaction();
+        session.unwatch(services);
+        let text = refusal.error.to_string();
+        let why = text.strip_prefix("ERR ").unwrap_or(&text);
+        return CommandError::text(format!("EXECABORT Transaction discarded because of: {why}"));
+    }
+    if let Some(transaction) = &mut session.transaction {
+        transaction.is_refused = true;
+    }
+    refusal.error
+}

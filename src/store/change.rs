@@ -1,0 +1,127 @@
+//! What the data tells the rest of the server: every change, under the lock of the key's shard, in the order in which
+//! changes happen. WATCH, notifications, client caching and logs all hang on this one call.
+
+bitflags::bitflags! {
+    /// Who wants to hear of changes. While nobody does, a write pays one load for all of this.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Interest: u8 {
+        /// Somebody watches a key.
+        const WATCH = 1 << 0;
+        /// Keyspace notifications are on.
+        const NOTIFY = 1 << 1;
+        /// Somebody caches keys.
+        const TRACKING = 1 << 2;
+        /// The names of changed fields are wanted too.
+        const FIELDS = 1 << 3;
+        /// Lookups of missing keys are wanted too.
+        const MISSES = 1 << 4;
+    }
+}
+
+/// What has happened to a key, by the name of Redis's keyspace event where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// `new`: the key has come to be; the event that says how follows.
+    New,
+    /// `hset`
+    HSet,
+    /// `hincrby`
+    HIncrBy,
+    /// `hincrbyfloat`
+    HIncrByFloat,
+    /// `hdel`
+    HDel,
+    /// `hexpire`
+    HExpire,
+    /// `hpersist`
+    HPersist,
+    /// `hexpired`: fields have been reclaimed because their time had come.
+    HExpired,
+    /// `del`
+    Del,
+    /// `expire`
+    Expire,
+    /// `persist`
+    Persist,
+    /// `expired`: the key has been reclaimed because its time had come.
+    Expired,
+    /// `rename_from`
+    RenameFrom,
+    /// `rename_to`
+    RenameTo,
+    /// `copy_to`
+    CopyTo,
+    /// `move_from`
+    MoveFrom,
+    /// `move_to`
+    MoveTo,
+    /// `overwritten`: the key has taken the place of one of the same name.
+    Overwritten,
+    /// `keymiss`: the key was asked for and is missing. Nothing has changed.
+    Miss,
+    /// The key is gone, or another, because its whole database was flushed or swapped. Not notified.
+    Replaced,
+}
+
+impl Event {
+    /// Whether the data has changed.
+    pub fn is_change(self) -> bool {
+        self != Self::Miss
+    }
+}
+
+/// One change of one key.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The database, by the index that clients use.
+    pub database: usize,
+    /// The key.
+    pub key: &'a [u8],
+    /// What has happened.
+    pub event: Event,
+    /// The fields it happened to, if there is [`Interest::FIELDS`] in them.
+    pub fields: &'a [Box<[u8]>],
+    /// The client who did it; 0 is the server itself.
+    pub origin: u64,
+}
+
+/// Hears of every change while there is [`Interest`]. It is called with shards locked: it must not call the store.
+pub trait ChangeLog: std::fmt::Debug + Send + Sync {
+    /// A key has changed.
+    fn record(&self, change: &Change<'_>);
+
+    /// The keys of a database that somebody watches.
+    fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>>;
+
+    /// A database has been emptied by the client `origin`.
+    fn flushed(&self, database: usize, origin: u64);
+}
+
+/// Events of one edit with the fields they happened to, in the order of their first appearance.
+#[derive(Debug, Default)]
+pub(super) struct EventList {
+    events: Vec<(Event, Vec<Box<[u8]>>)>,
+}
+
+impl EventList {
+    /// Adds a field to an event.
+    pub(super) fn add(&mut self, event: Event, field: &[u8], interest: Interest) {
+        let index = self.events.iter().position(|&(known, _)| known == event).unwrap_or_else(|| {
+            self.events.push((event, Vec::new()));
+            self.events.len() - 1
+        });
+        if interest.contains(Interest::FIELDS)
+            && let Some((_, fields)) = self.events.get_mut(index)
+        {
+            fields.push(field.into());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Event, &[Box<[u8]>])> {
+        self.events.iter().map(|(event, fields)| (*event, fields.as_slice()))
+    }
+}

@@ -1,0 +1,57 @@
+//! FLUSHDB, FLUSHALL and SWAPDB: operations on whole databases. Their callers hold all shards concerned, for as long as
+//! it takes to take the tables out or to flip an index; what was removed is freed later, in the background.
+
+use super::change::{Event, Interest};
+use super::database::Database;
+use super::expire::Footprint;
+use super::keyspace::SHARDS;
+
+impl Database<'_> {
+    /// Removes all keys of all databases, whose shards are all held.
+    pub fn flush_all(&mut self) {
+        for index in (0..self.keyspace.database_count()).filter(|&index| self.keyspace.is_used(index)) {
+            self.counterpart(index).flush();
+        }
+    }
+
+    /// Removes all keys. The shards are all held.
+    pub fn flush(&mut self) {
+        if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
+            for key in log.watched_keys(self.index()) {
+                if self.exists_quietly(&key) {
+                    self.record(&key, Event::Replaced, &[]);
+                }
+            }
+            log.flushed(self.index(), self.origin);
+        }
+        for index in 0..SHARDS {
+            self.with_shard(index, |shard| {
+                for (record, ()) in shard.iter() {
+                    let hash = self.keyspace.hasher.hash(record.key());
+                    self.data.account(index, hash, Footprint::of(record), Footprint::NONE);
+                }
+                if !shard.is_empty() {
+                    self.keyspace.bury(std::mem::take(shard));
+                }
+            });
+        }
+    }
+
+    /// Exchanges two databases, whose shards are all held.
+    pub fn swap(&mut self, one: usize, other: usize) {
+        let mut replaced = Vec::new();
+        if let Some(log) = self.keyspace.change_log().filter(|_| self.keyspace.interest().contains(Interest::WATCH)) {
+            let exists =
+                |key: &[u8]| self.counterpart(one).exists_quietly(key) || self.counterpart(other).exists_quietly(key);
+            for index in [one, other] {
+                let keys = log.watched_keys(index).into_iter().filter(|key| exists(key));
+                replaced.extend(keys.map(|key| (index, key)));
+            }
+        }
+        self.keyspace.exchange(one, other);
+        for (index, key) in replaced {
+            self.counterpart(index).record(&key, Event::Replaced, &[]);
+        }
+        self.refresh();
+    }
+}

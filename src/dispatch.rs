@@ -138,7 +138,7 @@ pub fn prefetch(services: &Services, session: &Session, mut args: Args<'_>) {
 fn write_error(reply: &mut ReplyWriter, error: &CommandError) {
     match error {
         CommandError::Fixed(text) => reply.error(text),
-        CommandError::Text(text) => reply.error(text),
+        CommandError::Text(text) => reply.error_bytes(text),
         other => reply.error(&other.to_string()),
     }
 }
@@ -239,35 +239,29 @@ fn resolve_subcommand(
     }
     let Some(name) = args.next_optional() else { return Ok((spec, id)) };
     table::lookup_subcommand(spec, id, name).ok_or_else(|| {
-        CommandError::text(format!(
-            "ERR unknown subcommand '{}'. Try {} HELP.",
-            quoted(name, QUOTED),
-            spec.name.to_ascii_uppercase()
-        ))
+        let help = format!("'. Try {} HELP.", spec.name.to_ascii_uppercase());
+        CommandError::quoting("ERR unknown subcommand '", first_bytes(name, QUOTED), &help)
     })
 }
 
 fn unknown_command(name: &[u8], mut args: Args<'_>) -> CommandError {
-    let mut quoted_args = String::new();
+    let until_nul = |text: &[u8]| text.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
+    let mut quoted_args = Vec::new();
     for argument in args.rest() {
         if quoted_args.len() >= QUOTED {
             break;
         }
-        let room = QUOTED - quoted_args.len();
-        quoted_args.push('\'');
-        quoted_args.push_str(&quoted(argument, room));
-        quoted_args.push_str("' ");
+        let shown = until_nul(first_bytes(argument, QUOTED - quoted_args.len()));
+        quoted_args.extend_from_slice(&[b"'", &*shown, b"' "].concat());
     }
-    let name = quoted(name, QUOTED);
+    let name = until_nul(first_bytes(name, QUOTED));
     CommandError::text(if quoted_args.is_empty() {
-        format!("ERR unknown command '{name}'")
+        [b"ERR unknown command '", &*name, b"'"].concat()
     } else {
-        format!("ERR unknown command '{name}', with args beginning with: {quoted_args}")
+        [b"ERR unknown command '", &*name, b"', with args beginning with: ", &*quoted_args].concat()
     })
 }
 
-/// The first bytes of an argument as text, cut at NUL as Redis's `%.*s` does.
-fn quoted(argument: &[u8], limit: usize) -> Cow<'_, str> {
-    let shown = argument.get(..limit).unwrap_or(argument);
-    String::from_utf8_lossy(shown.split(|&byte| byte == 0).next().unwrap_or_default())
+fn first_bytes(argument: &[u8], limit: usize) -> &[u8] {
+    argument.get(..limit).unwrap_or(argument)
 }

@@ -53,6 +53,8 @@ pub struct HashEdit<'a> {
     events: EventList,
     /// What setting a field is called.
     set_event: Event,
+    /// Whether more pairs are being set than a listpack may hold.
+    is_many: bool,
 }
 
 impl<'a> HashEdit<'a> {
@@ -81,7 +83,7 @@ impl<'a> HashEdit<'a> {
         limits: HashLimits,
     ) -> Self {
         let (events, set_event) = (EventList::default(), Event::HSet);
-        Self { slot, body, key, access, limits, reserve: 0, events, set_event }
+        Self { slot, body, key, access, limits, reserve: 0, events, set_event, is_many: false }
     }
 
     /// What has been done so far, if anybody wants to know.
@@ -160,6 +162,15 @@ impl<'a> HashEdit<'a> {
         self.reserve = bytes;
     }
 
+    /// Says how many pairs a command is about to set. More than a listpack may hold make a hashtable, whether or not they
+    /// are new or stay (Redis's `hashTypeTryConversion`).
+    pub fn announce_pairs(&mut self, pairs: usize) {
+        self.is_many = pairs > self.limits.max_listpack_entries;
+        if self.is_many {
+            self.add_flags(RecordFlags::REPORT_HASHTABLE);
+        }
+    }
+
     /// Sets a field's value and drops its expiry.
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> SetOutcome {
         self.set_with_expiry(field, value, OldExpiry::Goes)
@@ -199,7 +210,8 @@ impl<'a> HashEdit<'a> {
             self.body = EditBody::Packed(entry::new_packed(self.key, seconds, room));
             self.reserve = 0;
         }
-        if field.len() > self.limits.max_listpack_value || value.len() > self.limits.max_listpack_value {
+        let is_long = |bytes: &[u8]| bytes.len() > self.limits.max_listpack_value;
+        if self.is_many || is_long(field) || is_long(value) {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
         }
     }

@@ -124,14 +124,14 @@ pub fn leave(services: &Services, session: &mut Session) {
     services.clients.disconnect(session.client.id);
 }
 
-/// Starts to load what a request will touch: the record of its first key.
-pub fn prefetch(services: &Services, session: &Session, mut args: Args<'_>) {
-    let Some((spec, _)) = args.next_optional().and_then(table::lookup) else { return };
-    let first = spec.keys.first().and_then(|keys| usize::try_from(keys.first).ok());
-    if let Some(key) = first.and_then(|first| args.at(first)) {
-        // Nothing is read, so it matters to nobody what time it is.
-        services.keyspace.database(session.database, UnixMillis(0)).prefetch(key);
-    }
+/// Starts to load what some requests will touch: the record of the first key of each.
+pub fn prefetch<'a>(services: &Services, session: &Session, requests: impl Iterator<Item = Args<'a>>) {
+    let keys = requests.filter_map(|mut args| {
+        let (spec, _) = args.next_optional().and_then(table::lookup)?;
+        args.at(usize::try_from(spec.keys.first()?.first).ok()?)
+    });
+    // Nothing is read, so it matters to nobody what time it is.
+    services.keyspace.database(session.database, UnixMillis(0)).prefetch(keys);
 }
 
 /// Writes an error reply.

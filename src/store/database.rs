@@ -103,11 +103,9 @@ impl<'a> Database<'a> {
         self.touch = false;
     }
 
-    /// Starts to load a key's record into the cache.
-    #[inline]
-    pub fn prefetch(&self, key: &[u8]) {
-        let hash = self.keyspace.hasher.hash(key);
-        self.data.prefetch(shard_of(hash), hash);
+    /// Starts to load the records of some keys into the cache.
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.data.prefetch(keys.map(|key| self.keyspace.hasher.hash(key)));
     }
 
     /// Reads a hash; a missing key is an empty one.

@@ -25,6 +25,9 @@ use crate::base::clock::UnixMillis;
 /// millisecond with ten million keys, and that two workers seldom meet.
 pub(super) const SHARDS: usize = 1024;
 
+/// Most records that are asked for at a time.
+const PREFETCHED: usize = 32;
+
 /// Hashes keys and fields with a secret drawn at start, so that nobody can prepare colliding ones.
 #[derive(Debug, Clone)]
 pub(super) struct KeyHasher {
@@ -91,12 +94,19 @@ impl DatabaseData {
         }
     }
 
-    /// Starts to load the record with `hash` into the cache, unless its shard is being changed. It looks at no key, which
-    /// would be to wait for what it asks for: at worst it loads another record whose hash begins alike.
-    #[inline]
-    pub(super) fn prefetch(&self, index: usize, hash: u64) {
-        if let Some(shard) = self.map.shards().get(index).and_then(|shard| shard.try_read()) {
-            shard.find(hash, |(record, ())| {
+    /// Starts to load the records with these hashes into the cache, except where a shard is being changed. It looks at no
+    /// key, which would be to wait for what it asks for: at worst it loads another record whose hash begins alike.
+    ///
+    /// The shards are locked together, for reading and without waiting, because a lock taken between two lookups would
+    /// make the second wait for the first, and the point is that their cache misses overlap.
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
+        let mut shards = [const { None }; PREFETCHED];
+        for (slot, hash) in shards.iter_mut().zip(hashes) {
+            let shard = self.map.shards().get(Position::of_hash(hash).shard(SHARDS));
+            *slot = shard.and_then(|shard| shard.try_read()).map(|shard| (hash, shard));
+        }
+        for (hash, shard) in shards.iter().flatten() {
+            shard.find(*hash, |(record, ())| {
                 record.prefetch();
                 true
             });

@@ -7,7 +7,7 @@ use super::change::{Change, Event, EventList, Interest};
 use super::entry::{Packed, Record};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
-use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, SHARDS, Shard, ShardIndex};
+use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
 use super::scan::Position;
 use crate::base::clock::UnixMillis;
 
@@ -175,7 +175,14 @@ impl<'a> Database<'a> {
             this.record(key, Event::Del, &[]);
             record
         });
-        removed.is_some()
+        removed.map(|record| self.dispose(record)).is_some()
+    }
+
+    /// Frees a record that is in no shard any more: a big one in the background.
+    pub(super) fn dispose(&self, record: Record) {
+        if matches!(record, Record::Table(_)) {
+            self.keyspace.bury(Removed::Record(record));
+        }
     }
 
     /// When the key expires.
@@ -195,7 +202,9 @@ impl<'a> Database<'a> {
                 return false;
             }
             if at <= this.now {
-                this.take(shard, hash, key);
+                if let Some(record) = this.take(shard, hash, key) {
+                    this.dispose(record);
+                }
                 this.record(key, Event::Del, &[]);
                 return true;
             }
@@ -341,6 +350,7 @@ impl<'a> Database<'a> {
         }
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
+        self.dispose(record);
         self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         self.record(key, Event::Expired, &[]);
         None

@@ -3,8 +3,7 @@
 
 use super::change::{Event, Interest};
 use super::database::Database;
-use super::expire::Footprint;
-use super::keyspace::SHARDS;
+use super::keyspace::{Removed, SHARDS};
 
 impl Database<'_> {
     /// Removes all keys of all databases, whose shards are all held.
@@ -26,15 +25,12 @@ impl Database<'_> {
         }
         for index in 0..SHARDS {
             self.with_shard(index, |shard| {
-                for (record, ()) in shard.iter() {
-                    let hash = self.keyspace.hasher.hash(record.key());
-                    self.data.account(index, hash, Footprint::of(record), Footprint::NONE);
-                }
                 if !shard.is_empty() {
-                    self.keyspace.bury(std::mem::take(shard));
+                    self.keyspace.bury(Removed::Shard(std::mem::take(shard)));
                 }
             });
         }
+        self.data.forget_all();
     }
 
     /// Exchanges two databases, whose shards are all held.

@@ -119,6 +119,15 @@ impl DatabaseData {
     }
 }
 
+/// Data that has been removed and would take long to free.
+#[derive(Debug)]
+pub(super) enum Removed {
+    /// The keys of a flushed database.
+    Shard(#[expect(dead_code, reason = "held only to be dropped")] Shard),
+    /// A big hash.
+    Record(#[expect(dead_code, reason = "held only to be dropped")] Record),
+}
+
 /// A shard's place in the order in which shards are locked: the data of its database, then its index there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ShardIndex {
@@ -173,8 +182,8 @@ pub struct Keyspace {
     order: Vec<AtomicUsize>,
     changes: OnceLock<Arc<dyn ChangeLog>>,
     interest: AtomicU8,
-    /// Tables taken out by FLUSHALL and FLUSHDB, to be freed in the background.
-    removed: Mutex<Vec<Shard>>,
+    /// What is to be freed in the background.
+    removed: Mutex<Vec<Removed>>,
     pub(super) hasher: KeyHasher,
     max_listpack_entries: AtomicUsize,
     max_listpack_value: AtomicUsize,
@@ -297,15 +306,20 @@ impl Keyspace {
         self.data.get(place).is_some_and(|data| data.get().is_some())
     }
 
-    /// Leaves a table to be freed by [`Keyspace::free_removed`].
-    pub(super) fn bury(&self, shard: Shard) {
-        self.removed.lock().push(shard);
+    /// Leaves something to be freed by [`Keyspace::free_removed`].
+    pub(super) fn bury(&self, removed: Removed) {
+        self.removed.lock().push(removed);
     }
 
-    /// Frees what FLUSHALL and FLUSHDB have removed.
+    /// Frees what has been removed.
     pub fn free_removed(&self) {
-        let removed = std::mem::take(&mut *self.removed.lock());
-        drop(removed);
+        while let Some(removed) = self.take_removed() {
+            drop(removed);
+        }
+    }
+
+    fn take_removed(&self) -> Option<Removed> {
+        self.removed.lock().pop()
     }
 
     /// DEBUG SET-ACTIVE-EXPIRE: whether due keys and fields are reclaimed in the background.

@@ -367,6 +367,7 @@ impl<'a> Database<'a> {
     /// Puts a record whose key is not there into its shard.
     pub(super) fn put(&self, shard: &mut Shard, hash: u64, record: Record) {
         self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
+        self.data.orders.add(shard_of(hash), hash);
         shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
     }
 

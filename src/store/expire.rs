@@ -58,6 +58,7 @@ impl DatabaseData {
             counter.store(0, Ordering::Relaxed);
         }
         self.expiry_sum.store(0, Ordering::Relaxed);
+        self.orders.clear();
         for shard in 0..SHARDS {
             if let Some(index) = self.due(shard) {
                 index.lock().clear();

@@ -19,6 +19,7 @@ use super::database::Database;
 use super::entry::Record;
 use super::expire::{DueIndex, ExpireStats};
 use super::scan::Position;
+use super::scan_order::ScanOrders;
 use crate::base::clock::UnixMillis;
 
 /// Shards of each database. So many that the growth of one, which moves all its entries at once, stays far below a
@@ -66,6 +67,7 @@ pub(super) type Shard = HashTable<(Record, ())>;
 #[derive(Debug)]
 pub(super) struct DatabaseData {
     map: DashMap<Record, (), ahash::RandomState>,
+    pub(super) orders: ScanOrders,
     due: Box<[Mutex<DueIndex>]>,
     pub(super) keys: AtomicUsize,
     pub(super) keys_with_expiry: AtomicUsize,
@@ -78,6 +80,7 @@ impl DatabaseData {
     fn new(hasher: &KeyHasher) -> Self {
         Self {
             map: DashMap::with_hasher_and_shard_amount(hasher.state.clone(), SHARDS),
+            orders: ScanOrders::default(),
             due: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys: AtomicUsize::new(0),
             keys_with_expiry: AtomicUsize::new(0),

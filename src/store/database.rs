@@ -315,6 +315,11 @@ impl<'a> Database<'a> {
         (self.place, self.data) = self.keyspace.data(self.index);
     }
 
+    /// Whether the database is locked already, if one who locks whole databases has asked for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some_and(|held| held.shard(ShardIndex { place: self.place, shard: 0 }).is_some())
+    }
+
     /// Runs `work` with a shard locked.
     pub(super) fn with_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
         let Some(held) = self.held else { return self.data.with_shard(shard, work) };

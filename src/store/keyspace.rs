@@ -232,8 +232,14 @@ impl Keyspace {
     /// Locks all of `wanted` in the one order that everybody follows, so that none waits for another in a circle.
     pub fn lock(&self, wanted: &[Lock<'_>]) -> LockedShards<'_> {
         loop {
+            // All is chosen by this one look at the order: two SWAPDB in the midst would otherwise go unnoticed.
             let before = self.places();
-            let mut indexes: Vec<ShardIndex> = wanted.iter().flat_map(|&lock| self.shards_of(lock)).collect();
+            let mut indexes: Vec<ShardIndex> = wanted.iter().flat_map(|&lock| self.shards_of(lock, &before)).collect();
+            // What is in use is known last: the other locks may be the first use of their database.
+            if wanted.iter().any(|lock| matches!(lock, Lock::Everything)) {
+                let used = |&place: &usize| self.data.get(place).is_some_and(|data| data.get().is_some());
+                indexes.extend((0..self.data.len()).filter(used).flat_map(shards_at));
+            }
             indexes.sort_unstable();
             indexes.dedup();
             let locked = |&index: &ShardIndex| {
@@ -248,18 +254,20 @@ impl Keyspace {
         }
     }
 
-    fn shards_of(&self, lock: Lock<'_>) -> Vec<ShardIndex> {
-        let all_of = |place: usize| (0..SHARDS).map(move |shard| ShardIndex { place, shard });
+    /// The shards of a lock; none yet for [`Lock::Everything`].
+    fn shards_of(&self, lock: Lock<'_>, places: &[usize]) -> Vec<ShardIndex> {
+        let place_of = |database: usize| {
+            let place = places.get(database).copied().unwrap_or(0);
+            self.data_at(place);
+            place
+        };
         match lock {
             Lock::Key(database, key) => {
                 let shard = Position::of_hash(self.hasher.hash(key)).shard(SHARDS);
-                vec![ShardIndex { place: self.data(database).0, shard }]
+                vec![ShardIndex { place: place_of(database), shard }]
             }
-            Lock::Database(database) => all_of(self.data(database).0).collect(),
-            Lock::Everything => {
-                let used = |place: &usize| self.data.get(*place).is_some_and(|data| data.get().is_some());
-                (0..self.data.len()).filter(used).flat_map(all_of).collect()
-            }
+            Lock::Database(database) => shards_at(place_of(database)).collect(),
+            Lock::Everything => Vec::new(),
         }
     }
 
@@ -333,8 +341,17 @@ impl Keyspace {
     /// The data that database `index` means now, and its place in the locking order. An index out of range, which no
     /// caller gives, means the first database.
     pub(super) fn data(&self, index: usize) -> (usize, &DatabaseData) {
-        static NONE: OnceLock<DatabaseData> = OnceLock::new();
         let place = self.order.get(index).map_or(0, |place| place.load(Ordering::Acquire));
-        (place, self.data.get(place).unwrap_or(&NONE).get_or_init(|| DatabaseData::new(&self.hasher)))
+        (place, self.data_at(place))
     }
+
+    /// The data at a place, which is made when it is first asked for.
+    fn data_at(&self, place: usize) -> &DatabaseData {
+        static NONE: OnceLock<DatabaseData> = OnceLock::new();
+        self.data.get(place).unwrap_or(&NONE).get_or_init(|| DatabaseData::new(&self.hasher))
+    }
+}
+
+fn shards_at(place: usize) -> impl Iterator<Item = ShardIndex> {
+    (0..SHARDS).map(move |shard| ShardIndex { place, shard })
 }

@@ -112,8 +112,8 @@ impl<'a> Database<'a> {
 
     /// Reads a hash; a missing key is an empty one.
     pub fn view<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
-        let access = self.access();
         self.with_record(key, |this, shard, hash| {
+            let access = this.access();
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
                 if access.interest.contains(Interest::MISSES) {
@@ -139,8 +139,7 @@ impl<'a> Database<'a> {
 
     /// Changes a hash. A missing key is an empty one; a hash that ends empty is gone with its expiry.
     pub fn update<R>(&mut self, key: &[u8], change: impl FnOnce(&mut HashEdit<'_>) -> R) -> R {
-        let access = self.access();
-        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &access, change))
+        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &this.access(), change))
     }
 
     /// Whether the key exists.
@@ -262,6 +261,7 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// The circumstances of an access to a hash whose shard is locked: who wants to hear of it is known only then.
     pub(super) fn access(&self) -> Access<'a> {
         Access {
             now: self.now,

@@ -82,11 +82,12 @@ fn run(
     if locks::needs_locks(command.spec, args) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
-        return call(services, session, reply, &mut args, (now, Some(&held)), command);
+        // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
+        return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
     call(services, session, reply, &mut args, (now, None), command)?;
     if let Some(transaction) = session.ready.take() {
-        transaction::execute(services, session, reply, now, &transaction);
+        transaction::execute(services, session, reply, &transaction);
     }
     Ok(())
 }

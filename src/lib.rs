@@ -15,7 +15,7 @@
 //! 2. No lock outlives a store closure, and none is taken while another is held, except two shards in ascending order.
 //! 3. Operations on two keys (RENAME, COPY, MOVE) hold both shards: they are atomic.
 //! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, the time expiry takes.
-//! 5. Time comes from [`base::clock`], read once per batch of requests.
+//! 5. Time comes from [`base::clock`], read once per batch of requests, and anew by whoever locks several shards.
 //! 6. No input makes the server panic, overflow its stack or hold memory beyond its limits. A panic in a command ends
 //!    that client's connection, not the process.
 

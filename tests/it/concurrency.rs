@@ -3,7 +3,7 @@
 //! Each test runs for a bounded time from a fixed seed; `STRESS_SECONDS` and `STRESS_SEED` change both. What
 //! the threads do between two requests is the system's choice, so a seed repeats the requests, not their order.
 
-mod crew; // connections that work at once, and who watches that they get on
+pub mod crew; // connections that work at once, and who watches that they get on
 mod disconnects; // clients that leave in the middle
 mod expiry; // TTLs that end while others look
 mod orders; // opposite orders of the same locks

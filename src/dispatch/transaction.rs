@@ -10,12 +10,7 @@ use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
 
 /// Runs a transaction as one, or answers null if a watched key has changed.
-pub(super) fn execute(
-    services: &Services,
-    session: &mut Session,
-    reply: &mut ReplyWriter,
-    transaction: &Transaction,
-) {
+pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut ReplyWriter, transaction: &Transaction) {
     let watched = session.watched.iter().map(|(database, key)| (*database, &**key));
     let wanted = locks::of_transaction(services, session.database, transaction, watched);
     let held = services.keyspace.lock(&wanted);

@@ -79,7 +79,7 @@ fn run(
     now: UnixMillis,
     (command, mut args): (Command, Args<'_>),
 ) -> Outcome {
-    if locks::needs_locks(command.spec, args) {
+    if locks::needs_locks(command.spec, command.id, args) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
         // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.

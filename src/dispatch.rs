@@ -1,6 +1,7 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
 mod locks;
+mod observe;
 mod transaction;
 
 use std::borrow::Cow;
@@ -48,6 +49,7 @@ pub fn dispatch(
         }
     };
     finish(session, reply, mark, outcome);
+    observe::end_caching(session, args);
     match session.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Off => reply.truncate(mark),
@@ -79,17 +81,20 @@ fn run(
     now: UnixMillis,
     (command, mut args): (Command, Args<'_>),
 ) -> Outcome {
-    if locks::needs_locks(command.spec, command.id, args) {
+    if locks::needs_locks(command.spec, command.id, args) || observe::remembers(session, command.spec) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
         // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
         return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
-    call(services, session, reply, &mut args, (now, None), command)?;
+    let outcome = call(services, session, reply, &mut args, (now, None), command);
     if let Some(transaction) = session.ready.take() {
         transaction::execute(services, session, reply, &transaction);
     }
-    Ok(())
+    if command.id == table::Command::Exec.id() {
+        observe::show(services, session, args);
+    }
+    outcome
 }
 
 /// Queues a command until EXEC.
@@ -109,12 +114,11 @@ fn queue(services: &Services, session: &mut Session, command: Command, args: Arg
 pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now: UnixMillis) -> bool {
     match services.pause.mode(now) {
         None => false,
-        Some(PauseMode::All) => true,
+        _ if session.client.monitoring.load(Ordering::Relaxed) => false,
+        Some(PauseMode::All) => admit(services, session, &mut args).is_ok(),
         Some(PauseMode::Write) => admit(services, session, &mut args).is_ok_and(|command| {
-            let writes = |flags: CommandFlags| flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE);
-            let queued = session.transaction.iter().flat_map(|transaction| &transaction.queue);
-            writes(command.spec.flags)
-                || (command.id == table::Command::Exec.id() && queued.map(|queued| queued.spec.flags).any(writes))
+            let flags = observe::flags_with_queue(session, command.spec, command.id);
+            flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
         }),
     }
 }
@@ -122,6 +126,10 @@ pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now
 /// Takes a client that has left off all lists.
 pub fn leave(services: &Services, session: &mut Session) {
     session.unwatch(services);
+    services.changes.tracking.disable(&services.keyspace, &session.client);
+    services.monitors.remove(&session.client);
+    // Whoever still knows the client takes it for gone.
+    session.client.mailbox.close();
     services.clients.disconnect(session.client.id);
 }
 
@@ -171,6 +179,7 @@ fn call(
     let mut context = Context { session, reply, store, services, now };
     context.session.client.last_command.store(u64::from(command.id.0), Ordering::Relaxed);
     let outcome = (command.handler)(&mut context, args);
+    observe::after(&context, command.spec, *args);
     let (lookups, counters) = (context.store.lookups(), &context.session.counters);
     counters.hits.add(lookups.hits);
     counters.misses.add(lookups.misses);
@@ -208,6 +217,9 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
     }
     if session.transaction.is_some() && spec.flags.contains(CommandFlags::NO_MULTI) {
         return refuse(CommandError::Fixed("ERR Command not allowed inside a transaction"));
+    }
+    if session.client.monitoring.load(Ordering::Relaxed) && observe::may_touch_data(session, spec, id) {
+        return refuse(CommandError::Fixed("ERR Replica can't interact with the keyspace"));
     }
     match spec.handler {
         Some(handler) => Ok(Command { spec, id, handler }),

@@ -91,6 +91,7 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
                 let started = Instant::now();
                 let now = services.clock.now();
                 services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);
+                services.changes.tracking.broadcast();
             }
             drop(services);
             std::thread::sleep(EXPIRE_EVERY);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
 use crate::handler::{Args, Context, Outcome};
+use crate::services::clients::Client;
 use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 
@@ -93,7 +94,12 @@ fn server(text: &mut Text, ctx: &Context<'_>) {
 fn clients(text: &mut Text, ctx: &Context<'_>) {
     text.line("connected_clients", ctx.services.clients.len());
     text.line("maxclients", ctx.services.config.maxclients());
-    text.line("blocked_clients", 0);
+    let clients = ctx.services.clients.all();
+    let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
+    text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
+    text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
+    let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
+    text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
 }
 
 /// `used_memory` is the resident set too: the allocator's own count is not available here.
@@ -130,6 +136,10 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("evicted_keys", 0);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
+    let tracking = ctx.services.changes.tracking.totals();
+    text.line("tracking_total_keys", tracking.keys);
+    text.line("tracking_total_items", tracking.items);
+    text.line("tracking_total_prefixes", tracking.prefixes);
     text.line("total_error_replies", totals.error_replies);
 }
 

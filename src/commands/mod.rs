@@ -10,6 +10,7 @@ pub mod introspect;
 pub mod keys;
 pub mod table;
 pub mod transaction;
+pub mod wait;
 
 use crate::handler::ReplyWriter;
 

@@ -8,7 +8,8 @@ mod lookup;
 mod row;
 pub mod syntax;
 
-use super::{admin, client, connection, debug, hash, info, introspect, keys, transaction};
+use super::client::{kill, list, pause, tracking};
+use super::{admin, client, connection, debug, hash, info, introspect, keys, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
@@ -306,10 +307,10 @@ commands! {
     => {
         ClientId => other("client|id", 2, client::id).any_state().noscript().connection()
             .doc("5.0.0", "O(1)", "Returns the unique client ID of the connection.", ""),
-        ClientInfo => other("client|info", 2, client::info).any_state().noscript().connection()
+        ClientInfo => other("client|info", 2, list::info).any_state().noscript().connection()
             .tips(&["nondeterministic_output"])
             .doc("6.2.0", "O(1)", "Returns information about the connection.", ""),
-        ClientList => other("client|list", -2, client::list).any_state().admin().noscript().connection()
+        ClientList => other("client|list", -2, list::list).any_state().admin().noscript().connection()
             .tips(&["nondeterministic_output"])
             .doc("2.4.0", "O(N) where N is the number of client connections", "Lists open connections.",
                 "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>=client-type@5.0.0] [ID client-id [client-id ...]@6.2.0]"),
@@ -330,6 +331,35 @@ commands! {
             .doc("7.2.0", "O(1)",
                 "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
                 "<ON | OFF>=enabled"),
+        ClientKill => other("client|kill", -3, kill::kill).any_state().admin().noscript().connection()
+            .doc("2.4.0", "O(N) where N is the number of client connections", "Terminates open connections.",
+                "<ip:port=old-format~2.8.12 | <[ID client-id@2.8.12] | [TYPE <NORMAL | MASTER@3.2.0 | SLAVE | \
+                REPLICA@5.0.0 | PUBSUB>=client-type@2.8.12] | [USER username] | [ADDR ip:port=addr] | [LADDR \
+                ip:port=laddr@6.2.0] | [SKIPME <YES | NO>=skipme] | [MAXAGE maxage@7.4.0]>=new-format+>=filter"),
+        ClientPause => other("client|pause", -3, pause::pause).any_state().admin().noscript().connection()
+            .doc("3.0.0", "O(1)", "Suspends commands processing.", "timeout [WRITE | ALL]=mode@6.2.0"),
+        ClientUnpause => other("client|unpause", 2, pause::unpause).any_state().admin().noscript().connection()
+            .doc("6.2.0", "O(N) Where N is the number of paused clients",
+                "Resumes processing commands from paused clients.", ""),
+        ClientUnblock => other("client|unblock", -3, pause::unblock).any_state().admin().noscript().connection()
+            .doc("5.0.0", "O(log N) where N is the number of client connections",
+                "Unblocks a client blocked by a blocking command from a different connection.",
+                "client-id [TIMEOUT | ERROR]=unblock-type"),
+        ClientTracking => other("client|tracking", -3, tracking::tracking).any_state().noscript().connection()
+            .doc("6.0.0", "O(1). Some options may introduce additional complexity.",
+                "Controls server-assisted client-side caching for the connection.",
+                "<ON | OFF>=status [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] \
+                [NOLOOP]"),
+        ClientTrackingInfo => other("client|trackinginfo", 2, tracking::trackinginfo).any_state().noscript()
+            .connection()
+            .doc("6.2.0", "O(1)",
+                "Returns information about server-assisted client-side caching for the connection.", ""),
+        ClientCaching => other("client|caching", 3, tracking::caching).any_state().noscript().connection()
+            .doc("6.0.0", "O(1)", "Instructs the server whether to track the keys in the next request.",
+                "<YES | NO>=mode"),
+        ClientGetRedir => other("client|getredir", 2, tracking::getredir).any_state().noscript().connection()
+            .doc("6.0.0", "O(1)",
+                "Returns the client ID to which the connection's tracking notifications are redirected.", ""),
         ClientHelp => other("client|help", 2, client::help).any_state().connection()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
@@ -383,6 +413,20 @@ commands! {
         ConfigHelp => other("config|help", 2, admin::config_help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
+    Monitor => other("monitor", 1, admin::monitor).any_state().admin().noscript().server()
+        .doc("1.0.0", "", "Listens for all requests received by the server in real-time.", "");
+    Wait => other("wait", 3, wait::wait).flag(CommandFlags::BLOCKING).group("generic").acl(Acl::BLOCKING)
+        .acl(Acl::CONNECTION).tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc("3.0.0", "O(1)",
+            "Blocks until the asynchronous replication of all preceding write commands sent by the connection is \
+            completed.",
+            "numreplicas timeout");
+    WaitAof => other("waitaof", 4, wait::waitaof).flag(CommandFlags::BLOCKING).group("generic").acl(Acl::BLOCKING)
+        .acl(Acl::CONNECTION).tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc("7.2.0", "O(1)",
+            "Blocks until all of the preceding write commands sent by the connection are written to the append-only \
+            file of the master and/or replicas.",
+            "numlocal numreplicas timeout");
     Time => other("time", 1, admin::time).any_state().fast().server().tips(&["nondeterministic_output"])
         .doc("2.6.0", "O(1)", "Returns the server time.", "");
     Lolwut => read("lolwut", -1, admin::lolwut).fast().server()

@@ -110,6 +110,7 @@ impl Session {
     /// A fresh session for `client`; `authenticated` tells whether the server asks no password.
     pub fn new(client: Arc<Client>, authenticated: bool, counters: Arc<WorkerCounters>) -> Self {
         Self {
+            broken: Arc::clone(&client.broken),
             client,
             counters,
             database: 0,
@@ -120,7 +121,6 @@ impl Session {
             ready: None,
             is_executing: false,
             watched: HashSet::new(),
-            broken: Broken::default(),
             fieldsets: HashMap::new(),
         }
     }

@@ -177,6 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// Waits as WAIT and WAITAOF do, while what the client sends gathers; false if it has left.
     async fn block(&mut self, wait: Wait, until: Option<UnixMillis>) -> std::io::Result<bool> {
+        // What has come too late for the wait before.
+        self.session.client.mailbox.take_unblock();
         self.session.client.blocked.store(true, Ordering::Release);
         let how = loop {
             match self.wait(until).await? {
@@ -208,7 +210,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// Waits until CLIENT PAUSE may have ended; false if the client has left.
     async fn sit_out_pause(&mut self) -> std::io::Result<bool> {
+        self.session.client.paused.store(true, Ordering::Relaxed);
         let woken = self.wait(self.services.pause.until()).await?;
+        self.session.client.paused.store(false, Ordering::Relaxed);
         self.session.client.mailbox.collect(&mut self.reply);
         Ok(!matches!(woken, Woken::Gone))
     }
@@ -245,6 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.decoder.step();
             commands += 1;
         };
+        self.services.changes.tracking.broadcast();
         self.account(commands, now);
         stop
     }

@@ -1,19 +1,38 @@
 //! `Changes`: hears of every change of the data and passes it on. No command calls any of those behind it by hand.
 
+use std::sync::Arc;
+
+use super::tracking::Tracking;
 use super::watch::Watches;
-use crate::store::{Change, ChangeLog};
+use crate::base::clock::Clock;
+use crate::config::Config;
+use crate::store::{Change, ChangeLog, Event};
 
 /// All who want to hear of changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     /// WATCH.
     pub watches: Watches,
+    /// CLIENT TRACKING.
+    pub tracking: Tracking,
+}
+
+impl Changes {
+    /// Nobody wants to hear of changes yet.
+    pub fn new(config: &Arc<Config>, clock: &Arc<Clock>) -> Self {
+        Self { watches: Watches::default(), tracking: Tracking::new(Arc::clone(config), Arc::clone(clock)) }
+    }
 }
 
 impl ChangeLog for Changes {
     fn record(&self, change: &Change<'_>) {
-        if change.event.is_change() {
+        let event = change.event;
+        if event.is_change() {
             self.watches.touch(change.database, change.key);
+        }
+        // Redis does not tell caches of SWAPDB, and of FLUSHALL by one message for all keys.
+        if event.is_change() && event != Event::Replaced {
+            self.tracking.record(change);
         }
     }
 
@@ -21,5 +40,7 @@ impl ChangeLog for Changes {
         self.watches.keys(database)
     }
 
-    fn flushed(&self, _database: usize, _origin: u64) {}
+    fn flushed(&self, _database: Option<usize>, _origin: u64) {
+        self.tracking.flushed();
+    }
 }

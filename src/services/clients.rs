@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 
 use super::mailbox::Mailbox;
 use super::stats::{CommandId, Counter};
+use super::tracking::TrackingMode;
+use super::watch::Broken;
 use crate::base::clock::UnixMillis;
+use crate::config::Config;
 
 /// Names a connection for as long as the server runs; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +71,16 @@ pub struct Client {
     pub mailbox: Mailbox,
     /// Whether a command of it waits (WAIT, WAITAOF).
     pub blocked: AtomicBool,
+    /// Whether CLIENT PAUSE holds its next command back.
+    pub paused: AtomicBool,
+    /// Whether it is shown what all clients do (MONITOR).
+    pub monitoring: AtomicBool,
+    /// CLIENT TRACKING
+    pub tracking: TrackingMode,
+    /// Channels, patterns and shard channels that it has subscribed to.
+    pub subscriptions: [AtomicUsize; 3],
+    /// Set when a key that it watches has changed.
+    pub broken: Broken,
     /// Commands queued since MULTI; -1 outside a transaction.
     pub queued: AtomicI64,
     /// Keys watched.
@@ -98,18 +111,49 @@ impl Client {
             fieldset_memory: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::of(id.0),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            monitoring: AtomicBool::new(false),
+            tracking: TrackingMode::default(),
+            subscriptions: Default::default(),
+            broken: Broken::default(),
             queued: AtomicI64::new(-1),
             watching: AtomicUsize::new(0),
             identity: Mutex::new(Identity::default()),
         }
     }
 
+    /// Whether it has subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// What CLIENT LIST and CLIENT KILL call its type, of which [`Client::tell`] also takes its limits.
+    pub fn class(&self) -> Class {
+        if self.is_subscribed() { Class::PubSub } else { Class::Normal }
+    }
+
+    /// Leaves a message, unless so many gather that `client-output-buffer-limit` closes the client.
+    pub fn tell(&self, message: &[u8], config: &Config, now: UnixMillis) {
+        self.mailbox.push(message, config.output_buffer_limit(self.class() as usize), now);
+    }
+
     /// The last command, if there was one.
     pub fn last_command(&self) -> Option<CommandId> {
         u16::try_from(self.last_command.load(Ordering::Relaxed)).ok().map(CommandId)
     }
+}
+
+/// The types of clients that `client-output-buffer-limit` tells apart, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Neither of the others; those that MONITOR too.
+    Normal,
+    /// A replica of this server; there are none.
+    Replica,
+    /// Subscribed to something.
+    PubSub,
 }
 
 /// Where a connection comes from.
@@ -150,9 +194,14 @@ impl Clients {
         self.connected.lock().remove(&id);
     }
 
-    /// Everyone connected now, oldest first.
+    /// Everyone connected now, oldest first, but those that have been told to go.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        self.connected.lock().values().cloned().collect()
+        self.connected.lock().values().filter(|client| !client.mailbox.is_closed()).cloned().collect()
+    }
+
+    /// The client with an id, unless it has been told to go.
+    pub fn find(&self, id: ClientId) -> Option<Arc<Client>> {
+        self.connected.lock().get(&id).filter(|client| !client.mailbox.is_closed()).cloned()
     }
 
     /// Number of connections.

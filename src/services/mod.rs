@@ -3,8 +3,10 @@
 pub mod changes;
 pub mod clients;
 pub mod mailbox;
+pub mod monitor;
 pub mod pause;
 pub mod stats;
+pub mod tracking;
 pub mod watch;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::config::Config;
 use crate::store::{ChangeLog, Keyspace};
 use changes::Changes;
 use clients::Clients;
+use monitor::Monitors;
 use pause::Pause;
 use stats::Stats;
 
@@ -39,6 +42,8 @@ pub struct Services {
     pub changes: Arc<Changes>,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// MONITOR.
+    pub monitors: Monitors,
     /// Counters.
     pub stats: Stats,
     /// When the server started.
@@ -59,7 +64,7 @@ impl Services {
         command_names: Vec<&'static str>,
     ) -> Self {
         let started_at = clock.now();
-        let changes = Arc::new(Changes::default());
+        let changes = Arc::new(Changes::new(&config, &clock));
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
             config,
@@ -68,6 +73,7 @@ impl Services {
             clients: Clients::default(),
             changes,
             pause: Pause::default(),
+            monitors: Monitors::default(),
             stats: Stats::new(command_names),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),

@@ -12,20 +12,31 @@ impl Database<'_> {
         for index in (0..self.keyspace.database_count()).filter(|&index| self.keyspace.is_used(index)) {
             let mut database = self.counterpart(index);
             if database.is_held() {
-                database.flush();
+                database.empty();
             }
         }
+        self.tell_flushed(None);
     }
 
     /// Removes all keys. The shards are all held.
     pub fn flush(&mut self) {
+        self.empty();
+        self.tell_flushed(Some(self.index()));
+    }
+
+    fn tell_flushed(&self, database: Option<usize>) {
+        if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
+            log.flushed(database, self.origin);
+        }
+    }
+
+    fn empty(&mut self) {
         if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
             for key in log.watched_keys(self.index()) {
                 if self.exists_quietly(&key) {
                     self.record(&key, Event::Replaced, &[]);
                 }
             }
-            log.flushed(self.index(), self.origin);
         }
         for index in 0..SHARDS {
             self.with_shard(index, |shard| {

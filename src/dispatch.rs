@@ -1,6 +1,7 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
 mod locks;
+mod long;
 mod observe;
 mod transaction;
 
@@ -25,16 +26,26 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::Fixed(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
-/// Runs one request and writes exactly one reply (or none, if the client wants none).
+/// On which thread a request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// On a worker, which has other clients to serve.
+    Worker,
+    /// On a thread of its own.
+    Aside,
+}
+
+/// Runs one request and writes exactly one reply (or none, if the client wants none). False if nothing has been done
+/// because the request takes too long for a worker.
 pub fn dispatch(
     services: &Services,
     session: &mut Session,
     reply: &mut ReplyWriter,
-    mut args: Args<'_>,
-    now: UnixMillis,
-) {
+    (mut args, now, place): (Args<'_>, UnixMillis, Where),
+) -> bool {
     let mark = reply.mark();
     let outcome = match admit(services, session, &mut args) {
+        Ok(command) if place == Where::Worker && long::takes_long(services, session, command, args) => return false,
         Ok(command) if session.transaction.is_some() && !command.spec.runs_in_multi() => {
             queue(services, session, command, args);
             reply.simple("QUEUED");
@@ -62,6 +73,7 @@ pub fn dispatch(
             session.reply_mode = ReplyMode::On;
         }
     }
+    true
 }
 
 /// Writes the error, if there is one, in place of what the handler has written since `mark`.

@@ -385,7 +385,11 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     }
     if has_flags {
         reply.bulk(b"flags");
-        let flags = [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.multiple_token, "multiple_token")];
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
         write_names(reply, &flags, |is_set| is_set);
     }
     if !is_leaf {

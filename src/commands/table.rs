@@ -95,7 +95,7 @@ commands! {
     HmGet => read("hmget", -3, hash::read::hmget).fast().hash().keys(RO_ACCESS)
         .doc("2.0.0", "O(N) where N is the number of fields being requested.",
             "Returns the values of all fields in a hash.", "key field [field ...]");
-    HGetAll => read("hgetall", 2, hash::read::hgetall).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HGetAll => read("hgetall", 2, hash::read::hgetall).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields and values in a hash.", "key");
     HExists => read("hexists", 3, hash::read::hexists).fast().hash().keys(RO_ONLY)
         .doc("2.0.0", "O(1)", "Determines whether a field exists in a hash.", "key field");
@@ -103,16 +103,16 @@ commands! {
         .doc("2.0.0", "O(1)", "Returns the number of fields in a hash.", "key");
     HStrLen => read("hstrlen", 3, hash::read::hstrlen).fast().hash().keys(RO_ONLY)
         .doc("3.2.0", "O(1)", "Returns the length of the value of a field.", "key field");
-    HKeys => read("hkeys", 2, hash::read::hkeys).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HKeys => read("hkeys", 2, hash::read::hkeys).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields in a hash.", "key");
-    HVals => read("hvals", 2, hash::read::hvals).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HVals => read("hvals", 2, hash::read::hvals).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all values in a hash.", "key");
     HScan => read("hscan", -3, hash::scan::hscan).hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
             return back to 0. N is the number of elements inside the collection.",
             "Iterates over fields and values of a hash.", "key cursor [MATCH pattern] [COUNT count] [NOVALUES]");
-    HRandField => read("hrandfield", -2, hash::scan::hrandfield).hash().keys(RO_ACCESS)
+    HRandField => read("hrandfield", -2, hash::scan::hrandfield).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS)
         .tips(&["nondeterministic_output"])
         .doc("6.2.0", "O(N) where N is the number of fields returned",
             "Returns one or more random fields from a hash.", "key [count [WITHVALUES]]=options");
@@ -219,7 +219,7 @@ commands! {
     RandomKey => read("randomkey", 1, keys::randomkey).reach(Database).keyspace()
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
         .doc("1.0.0", "O(1)", "Returns a random key name from the database.", "");
-    Keys => read("keys", 2, keys::keys).reach(Database).keyspace().acl(Acl::DANGEROUS)
+    Keys => read("keys", 2, keys::keys).flag(CommandFlags::WHOLE).reach(Database).keyspace().acl(Acl::DANGEROUS)
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .doc("1.0.0",
             "O(N) with N being the number of keys in the database, under the assumption that the key names in the \

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
 use super::change::{Change, Event, EventList, Interest};
-use super::entry::{Packed, Record};
+use super::entry::{Packed, Record, TableRecord};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
 use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
@@ -133,6 +133,40 @@ impl<'a> Database<'a> {
             }
             result
         })
+    }
+
+    /// Reads all of a hash. A big one is read outside its shard's lock, as it was when it was locked, so that its
+    /// neighbours do not wait.
+    pub fn view_whole<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
+        let Some(snapshot) = self.snapshot(key) else { return self.view(key, read) };
+        self.count_lookup(|lookups| lookups.hits += 1);
+        let access = self.access();
+        read(&HashView { body: Body::Table(&snapshot), access: &access })
+    }
+
+    /// A copy of a big hash, which shares its leaves; `None` for others, and where its shard stays locked anyway.
+    fn snapshot(&mut self, key: &[u8]) -> Option<TableRecord> {
+        if self.held.is_some() || self.data.tables.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.with_record(key, |this, shard, hash| match this.live(shard, hash, key)? {
+            record @ Record::Table(_) if record.is_long() => {
+                if this.touch {
+                    record.set_access(access_seconds(this.now));
+                }
+                let Record::Table(table) = record else { return None };
+                Some((**table).clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether to look at all of a hash takes long.
+    pub fn is_long(&mut self, key: &[u8]) -> bool {
+        self.data.tables.load(Ordering::Relaxed) > 0
+            && self.with_record(key, |this, shard, hash| {
+                this.live(shard, hash, key).is_some_and(|record| record.is_long())
+            })
     }
 
     /// Changes a hash. A missing key is an empty one; a hash that ends empty is gone with its expiry.

@@ -70,6 +70,8 @@ pub(super) struct DatabaseData {
     pub(super) orders: ScanOrders,
     due: Box<[Mutex<DueIndex>]>,
     pub(super) keys: AtomicUsize,
+    /// Those of them that are big hashes.
+    pub(super) tables: AtomicUsize,
     pub(super) keys_with_expiry: AtomicUsize,
     /// Sum of all key expiries, for their average.
     pub(super) expiry_sum: AtomicI64,
@@ -83,6 +85,7 @@ impl DatabaseData {
             orders: ScanOrders::default(),
             due: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys: AtomicUsize::new(0),
+            tables: AtomicUsize::new(0),
             keys_with_expiry: AtomicUsize::new(0),
             expiry_sum: AtomicI64::new(0),
             keys_with_field_expiry: AtomicUsize::new(0),

@@ -49,7 +49,8 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let waiting = client.mailbox.size();
     let memory = size_of::<Client>() + query + free + client.fieldset_memory.load(Ordering::Relaxed) + waiting;
     let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
-    let [channels, patterns, shard_channels] = client.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let [channels, patterns, shard_channels] =
+        client.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
     let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
     let identity = client.identity.lock().clone();
 

@@ -51,6 +51,8 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
     let [channels, patterns, shard_channels] = client.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
     let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
+    // As in Redis, where the first of the watched keys to change ends all watches.
+    let is_broken = client.broken.load(Ordering::Relaxed);
     let identity = client.identity.lock().clone();
 
     let mut head = String::with_capacity(320);
@@ -66,7 +68,7 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
         flags(client),
         client.database.load(Ordering::Relaxed),
         client.queued.load(Ordering::Relaxed),
-        client.watching.load(Ordering::Relaxed),
+        if is_broken { 0 } else { client.watching.load(Ordering::Relaxed) },
         usize::from(waiting > 0),
         client.resp.load(Ordering::Relaxed),
     );

@@ -29,9 +29,7 @@ pub fn waitaof(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let replicas = replicas.ok_or(CommandError::Fixed("ERR value is out of range, must be positive"))?;
     let until = next_deadline(args, ctx.now)?;
     if local > 0 {
-        return Err(CommandError::Fixed(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::Fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
     if replicas == 0 || ctx.session.is_executing {
         ctx.reply.array(2);

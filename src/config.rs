@@ -124,7 +124,7 @@ impl Config {
     }
 
     /// Sets all pairs or none, for a client that is not local; see [`Config::set_from`].
-    pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, String> {
+    pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, Vec<u8>> {
         self.set_from(pairs, Origin::Remote)
     }
 
@@ -132,7 +132,7 @@ impl Config {
     ///
     /// Some changes need the caller to act (`port`, `bind`, `requirepass`, `maxclients`, ..); when that fails, the
     /// caller sets the old values again.
-    pub fn set_from(&self, pairs: &[(&[u8], &[u8])], origin: Origin) -> Result<Vec<&'static str>, String> {
+    pub fn set_from(&self, pairs: &[(&[u8], &[u8])], origin: Origin) -> Result<Vec<&'static str>, Vec<u8>> {
         let _writing = self.writer.lock();
         let mut named = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
@@ -253,10 +253,11 @@ impl Config {
         })
     }
 
-    fn settable(&self, name: &[u8], origin: Origin) -> Result<(Parameter, &'static str), String> {
+    fn settable(&self, name: &[u8], origin: Origin) -> Result<(Parameter, &'static str), Vec<u8>> {
         let Some((parameter, spelled)) = Parameter::find(name) else {
-            let name = String::from_utf8_lossy(name);
-            return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"));
+            let shown = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            let text = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+            return Err([text, shown, b"'"].concat());
         };
         let allowed = match parameter.row().access {
             Access::Live => true,
@@ -305,8 +306,8 @@ impl Config {
     }
 }
 
-fn set_error(name: &str, problem: &str) -> String {
-    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {problem}")
+fn set_error(name: &str, problem: &str) -> Vec<u8> {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {problem}").into_bytes()
 }
 
 /// The words of a directive: those `before` it, which it adds to, then its own, of which one may hold several.

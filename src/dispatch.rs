@@ -81,14 +81,15 @@ fn run(
     now: UnixMillis,
     (command, mut args): (Command, Args<'_>),
 ) -> Outcome {
-    if locks::needs_locks(command.spec, args) || observe::remembers(session, command.spec) {
+    if locks::needs_locks(command.spec, command.id, args) || observe::remembers(session, command.spec) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
-        return call(services, session, reply, &mut args, (now, Some(&held)), command);
+        // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
+        return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
     let outcome = call(services, session, reply, &mut args, (now, None), command);
     if let Some(transaction) = session.ready.take() {
-        transaction::execute(services, session, reply, now, &transaction);
+        transaction::execute(services, session, reply, &transaction);
     }
     if command.id == table::Command::Exec.id() {
         observe::show(services, session, args);
@@ -132,21 +133,21 @@ pub fn leave(services: &Services, session: &mut Session) {
     services.clients.disconnect(session.client.id);
 }
 
-/// Starts to load what a request will touch: the record of its first key.
-pub fn prefetch(services: &Services, session: &Session, mut args: Args<'_>) {
-    let Some((spec, _)) = args.next_optional().and_then(table::lookup) else { return };
-    let first = spec.keys.first().and_then(|keys| usize::try_from(keys.first).ok());
-    if let Some(key) = first.and_then(|first| args.at(first)) {
-        // Nothing is read, so it matters to nobody what time it is.
-        services.keyspace.database(session.database, UnixMillis(0)).prefetch(key);
-    }
+/// Starts to load what some requests will touch: the record of the first key of each.
+pub fn prefetch<'a>(services: &Services, session: &Session, requests: impl Iterator<Item = Args<'a>>) {
+    let keys = requests.filter_map(|mut args| {
+        let (spec, _) = args.next_optional().and_then(table::lookup)?;
+        args.at(usize::try_from(spec.keys.first()?.first).ok()?)
+    });
+    // Nothing is read, so it matters to nobody what time it is.
+    services.keyspace.database(session.database, UnixMillis(0)).prefetch(keys);
 }
 
 /// Writes an error reply.
 fn write_error(reply: &mut ReplyWriter, error: &CommandError) {
     match error {
         CommandError::Fixed(text) => reply.error(text),
-        CommandError::Text(text) => reply.error(text),
+        CommandError::Text(text) => reply.error_bytes(text),
         other => reply.error(&other.to_string()),
     }
 }
@@ -251,35 +252,29 @@ fn resolve_subcommand(
     }
     let Some(name) = args.next_optional() else { return Ok((spec, id)) };
     table::lookup_subcommand(spec, id, name).ok_or_else(|| {
-        CommandError::text(format!(
-            "ERR unknown subcommand '{}'. Try {} HELP.",
-            quoted(name, QUOTED),
-            spec.name.to_ascii_uppercase()
-        ))
+        let help = format!("'. Try {} HELP.", spec.name.to_ascii_uppercase());
+        CommandError::quoting("ERR unknown subcommand '", first_bytes(name, QUOTED), &help)
     })
 }
 
 fn unknown_command(name: &[u8], mut args: Args<'_>) -> CommandError {
-    let mut quoted_args = String::new();
+    let until_nul = |text: &[u8]| text.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
+    let mut quoted_args = Vec::new();
     for argument in args.rest() {
         if quoted_args.len() >= QUOTED {
             break;
         }
-        let room = QUOTED - quoted_args.len();
-        quoted_args.push('\'');
-        quoted_args.push_str(&quoted(argument, room));
-        quoted_args.push_str("' ");
+        let shown = until_nul(first_bytes(argument, QUOTED - quoted_args.len()));
+        quoted_args.extend_from_slice(&[b"'", &*shown, b"' "].concat());
     }
-    let name = quoted(name, QUOTED);
+    let name = until_nul(first_bytes(name, QUOTED));
     CommandError::text(if quoted_args.is_empty() {
-        format!("ERR unknown command '{name}'")
+        [b"ERR unknown command '", &*name, b"'"].concat()
     } else {
-        format!("ERR unknown command '{name}', with args beginning with: {quoted_args}")
+        [b"ERR unknown command '", &*name, b"', with args beginning with: ", &*quoted_args].concat()
     })
 }
 
-/// The first bytes of an argument as text, cut at NUL as Redis's `%.*s` does.
-fn quoted(argument: &[u8], limit: usize) -> Cow<'_, str> {
-    let shown = argument.get(..limit).unwrap_or(argument);
-    String::from_utf8_lossy(shown.split(|&byte| byte == 0).next().unwrap_or_default())
+fn first_bytes(argument: &[u8], limit: usize) -> &[u8] {
+    argument.get(..limit).unwrap_or(argument)
 }

@@ -161,8 +161,8 @@ pub fn cluster(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if CLUSTER_SUBCOMMANDS.split_whitespace().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
         return cluster_disabled(ctx, args);
     }
-    let name = String::from_utf8_lossy(name.get(..128).unwrap_or(name));
-    Err(CommandError::text(format!("ERR unknown subcommand '{name}'. Try CLUSTER HELP.")))
+    let name = name.get(..128).unwrap_or(name);
+    Err(CommandError::quoting("ERR unknown subcommand '", name, "'. Try CLUSTER HELP."))
 }
 
 /// `READONLY`, `READWRITE`, `ASKING` -> error: there is no cluster.

@@ -159,8 +159,7 @@ fn parse_hello<'a>(args: &mut Args<'a>) -> Result<Hello<'a>, CommandError> {
             }
             wanted.name = Some(name);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(CommandError::text(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     Ok(wanted)

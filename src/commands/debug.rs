@@ -19,7 +19,7 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (b"object", 1) => object(ctx, args),
         (b"listpack", 1) => listpack(ctx, args),
         (b"protocol", 1) => protocol(ctx, args),
-        (b"error", 1) => Err(CommandError::text(String::from_utf8_lossy(args.next_bytes()?))),
+        (b"error", 1) => Err(CommandError::text(args.next_bytes()?)),
         (b"digest-value", _) => {
             digest_value(ctx, args);
             Ok(())
@@ -29,11 +29,9 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             Ok(())
         }
         _ => {
-            let name = String::from_utf8_lossy(subcommand);
-            let name: String = name.chars().take(128).collect();
-            Err(CommandError::text(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-            )))
+            let name = subcommand.get(..128).unwrap_or(subcommand);
+            let why = "ERR unknown subcommand or wrong number of arguments for '";
+            Err(CommandError::quoting(why, name, "'. Try DEBUG HELP."))
         }
     }
 }

@@ -331,8 +331,7 @@ impl ExpireConditions {
         while let Some(word) = args.next_optional() {
             let known = Self::all().iter_names().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
             let Some((_, condition)) = known else {
-                let text = format!("ERR Unsupported option {}", String::from_utf8_lossy(word));
-                return Err(CommandError::text(text));
+                return Err(CommandError::quoting("ERR Unsupported option ", word, ""));
             };
             conditions |= condition;
         }
@@ -374,7 +373,8 @@ fn time_left(at: UnixMillis, now: UnixMillis) -> i64 {
 }
 
 fn rounded_seconds(milliseconds: i64) -> i64 {
-    milliseconds.saturating_add(500) / 1000
+    let remainder = milliseconds % 1000;
+    milliseconds / 1000 + i64::from(remainder >= 500)
 }
 
 /// The options of SCAN.

@@ -32,7 +32,7 @@ fn error(config: &Config, pairs: &[(&str, &str)]) -> String {
 
 fn set(config: &Config, pairs: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    config.set(&pairs)
+    config.set(&pairs).map_err(|error| String::from_utf8(error).unwrap())
 }
 
 #[test]

@@ -48,13 +48,19 @@ pub enum CommandError {
     #[error("{0}")]
     Fixed(&'static str),
     /// Any other text, complete with its code word, that names user data; CR and LF become spaces when it is sent.
-    #[error("{0}")]
-    Text(Box<str>),
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Text(Box<[u8]>),
 }
 
 impl CommandError {
     /// An error whose text is made at run time, for example because it quotes an argument.
-    pub fn text(text: impl Into<Box<str>>) -> Self {
-        Self::Text(text.into())
+    pub fn text(text: impl Into<Vec<u8>>) -> Self {
+        Self::Text(text.into().into_boxed_slice())
+    }
+
+    /// An error that quotes an argument between two texts: its bytes as they are, up to a NUL, as C's `%s` does.
+    pub fn quoting(before: &str, argument: &[u8], after: &str) -> Self {
+        let shown = argument.split(|&byte| byte == 0).next().unwrap_or_default();
+        Self::text([before.as_bytes(), shown, after.as_bytes()].concat())
     }
 }

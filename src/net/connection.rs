@@ -266,9 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let batch = if unauthenticated { 1 } else { BATCH };
         self.decoder.advance(&self.buffer, DecodeLimits { max_bulk, unauthenticated }, batch)?;
         if self.decoder.waiting(&self.buffer).len() > 1 {
-            for (bytes, ranges) in self.decoder.waiting(&self.buffer) {
-                prefetch(self.services, &self.session, Args::new(bytes, ranges));
-            }
+            let requests = self.decoder.waiting(&self.buffer).map(|(bytes, ranges)| Args::new(bytes, ranges));
+            prefetch(self.services, &self.session, requests);
         }
         Ok(())
     }

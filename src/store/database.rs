@@ -7,7 +7,7 @@ use super::change::{Change, Event, EventList, Interest};
 use super::entry::{Packed, Record};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
-use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, SHARDS, Shard, ShardIndex};
+use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
 use super::scan::Position;
 use crate::base::clock::UnixMillis;
 
@@ -103,17 +103,15 @@ impl<'a> Database<'a> {
         self.touch = false;
     }
 
-    /// Starts to load a key's record into the cache.
-    #[inline]
-    pub fn prefetch(&self, key: &[u8]) {
-        let hash = self.keyspace.hasher.hash(key);
-        self.data.prefetch(shard_of(hash), hash);
+    /// Starts to load the records of some keys into the cache.
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.data.prefetch(keys.map(|key| self.keyspace.hasher.hash(key)));
     }
 
     /// Reads a hash; a missing key is an empty one.
     pub fn view<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
-        let access = self.access();
         self.with_record(key, |this, shard, hash| {
+            let access = this.access();
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
                 if access.interest.contains(Interest::MISSES) {
@@ -139,8 +137,7 @@ impl<'a> Database<'a> {
 
     /// Changes a hash. A missing key is an empty one; a hash that ends empty is gone with its expiry.
     pub fn update<R>(&mut self, key: &[u8], change: impl FnOnce(&mut HashEdit<'_>) -> R) -> R {
-        let access = self.access();
-        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &access, change))
+        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &this.access(), change))
     }
 
     /// Whether the key exists.
@@ -177,7 +174,14 @@ impl<'a> Database<'a> {
             this.record(key, Event::Del, &[]);
             record
         });
-        removed.is_some()
+        removed.map(|record| self.dispose(record)).is_some()
+    }
+
+    /// Frees a record that is in no shard any more: a big one in the background.
+    pub(super) fn dispose(&self, record: Record) {
+        if matches!(record, Record::Table(_)) {
+            self.keyspace.bury(Removed::Record(record));
+        }
     }
 
     /// When the key expires.
@@ -197,7 +201,9 @@ impl<'a> Database<'a> {
                 return false;
             }
             if at <= this.now {
-                this.take(shard, hash, key);
+                if let Some(record) = this.take(shard, hash, key) {
+                    this.dispose(record);
+                }
                 this.record(key, Event::Del, &[]);
                 return true;
             }
@@ -262,6 +268,7 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// The circumstances of an access to a hash whose shard is locked: who wants to hear of it is known only then.
     pub(super) fn access(&self) -> Access<'a> {
         Access {
             now: self.now,
@@ -315,6 +322,11 @@ impl<'a> Database<'a> {
         (self.place, self.data) = self.keyspace.data(self.index);
     }
 
+    /// Whether the database is locked already, if one who locks whole databases has asked for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some_and(|held| held.shard(ShardIndex { place: self.place, shard: 0 }).is_some())
+    }
+
     /// Runs `work` with a shard locked.
     pub(super) fn with_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
         let Some(held) = self.held else { return self.data.with_shard(shard, work) };
@@ -343,6 +355,7 @@ impl<'a> Database<'a> {
         }
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
+        self.dispose(record);
         self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         self.record(key, Event::Expired, &[]);
         None
@@ -359,6 +372,7 @@ impl<'a> Database<'a> {
     /// Puts a record whose key is not there into its shard.
     pub(super) fn put(&self, shard: &mut Shard, hash: u64, record: Record) {
         self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
+        self.data.orders.add(shard_of(hash), hash);
         shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
     }
 

@@ -52,6 +52,20 @@ impl Footprint {
 }
 
 impl DatabaseData {
+    /// Brings counters and due index up to date with the removal of all keys; all shards are locked.
+    pub(super) fn forget_all(&self) {
+        for counter in [&self.keys, &self.keys_with_expiry, &self.keys_with_field_expiry] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.expiry_sum.store(0, Ordering::Relaxed);
+        self.orders.clear();
+        for shard in 0..SHARDS {
+            if let Some(index) = self.due(shard) {
+                index.lock().clear();
+            }
+        }
+    }
+
     /// Brings counters and due index up to date with a change of the key with `hash`, whose shard is locked.
     pub(super) fn account(&self, shard: usize, hash: u64, before: Footprint, after: Footprint) {
         if before == after {

@@ -19,6 +19,7 @@ mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
+mod linearizability; // histories of overlapping commands, each with an order that explains it
 mod model; // proptest programs against a BTreeMap
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod scan; // SCAN and HSCAN while everything changes
@@ -36,6 +37,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
     ("lifecycle", lifecycle::CASES),
+    ("linearizability", linearizability::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
     ("scan", scan::CASES),

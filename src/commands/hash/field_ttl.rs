@@ -122,6 +122,7 @@ pub fn hsetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let done = ctx.store.update(key, |hash| {
         let met = options.conditions_met(hash);
         if met {
+            hash.announce_pairs(options.fields.count);
             if matches!(options.expiry, Some(Expiry::At(_))) {
                 hash.note_expiry_command();
             }
@@ -326,7 +327,7 @@ fn parse_condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Option<Conditi
 const MISSING_FIELDS: CommandError = CommandError::Fixed("ERR missing FIELDS argument");
 
 fn unknown_argument(word: &[u8]) -> CommandError {
-    CommandError::text(format!("ERR unknown argument: {}", String::from_utf8_lossy(word)))
+    CommandError::quoting("ERR unknown argument: ", word, "")
 }
 
 /// The elements of a FIELDS list, which may stand among options.

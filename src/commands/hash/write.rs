@@ -92,6 +92,7 @@ fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) 
     }
     let pairs = args.pairs();
     let created = ctx.store.update(key, |hash| {
+        hash.announce_pairs(pairs.len());
         if pairs.len() > 1 {
             hash.reserve(pairs.clone().map(|(field, value)| field.len() + value.len() + ENTRY_OVERHEAD).sum());
         }

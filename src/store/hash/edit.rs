@@ -53,6 +53,8 @@ pub struct HashEdit<'a> {
     events: EventList,
     /// What setting a field is called.
     set_event: Event,
+    /// Whether more pairs are being set than a listpack may hold.
+    is_many: bool,
 }
 
 impl<'a> HashEdit<'a> {
@@ -81,7 +83,7 @@ impl<'a> HashEdit<'a> {
         limits: HashLimits,
     ) -> Self {
         let (events, set_event) = (EventList::default(), Event::HSet);
-        Self { slot, body, key, access, limits, reserve: 0, events, set_event }
+        Self { slot, body, key, access, limits, reserve: 0, events, set_event, is_many: false }
     }
 
     /// What has been done so far, if anybody wants to know.
@@ -160,6 +162,15 @@ impl<'a> HashEdit<'a> {
         self.reserve = bytes;
     }
 
+    /// Says how many pairs a command is about to set. More than a listpack may hold make a hashtable, whether or not they
+    /// are new or stay (Redis's `hashTypeTryConversion`).
+    pub fn announce_pairs(&mut self, pairs: usize) {
+        self.is_many = pairs > self.limits.max_listpack_entries;
+        if self.is_many {
+            self.add_flags(RecordFlags::REPORT_HASHTABLE);
+        }
+    }
+
     /// Sets a field's value and drops its expiry.
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> SetOutcome {
         self.set_with_expiry(field, value, OldExpiry::Goes)
@@ -181,9 +192,8 @@ impl<'a> HashEdit<'a> {
                 set_in_packed(bytes, found, field, value, &mut self.reserve)
             }
             EditBody::Table(record) => {
-                let position = self.access.hasher.position(field);
-                let expiry = kept(record.table.find(position, field).and_then(|entry| entry.expiry));
-                if record.table.set(position, field, value, expiry) { SetOutcome::Created } else { SetOutcome::Updated }
+                let hasher = self.access.hasher;
+                if record.table.set(hasher, field, value, kept) { SetOutcome::Created } else { SetOutcome::Updated }
             }
         };
         self.after_change();
@@ -199,7 +209,8 @@ impl<'a> HashEdit<'a> {
             self.body = EditBody::Packed(entry::new_packed(self.key, seconds, room));
             self.reserve = 0;
         }
-        if field.len() > self.limits.max_listpack_value || value.len() > self.limits.max_listpack_value {
+        let is_long = |bytes: &[u8]| bytes.len() > self.limits.max_listpack_value;
+        if self.is_many || is_long(field) || is_long(value) {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
         }
     }
@@ -221,7 +232,7 @@ impl<'a> HashEdit<'a> {
         let packed = Packed::new(bytes);
         let mut table = Table::default();
         for entry in packed.entries() {
-            table.set(self.access.hasher.position(entry.field), entry.field, entry.value, entry.expiry);
+            table.set(self.access.hasher, entry.field, entry.value, |_| entry.expiry);
         }
         self.body = EditBody::Table(Box::new(TableRecord {
             key: packed.key().into(),
@@ -257,7 +268,7 @@ impl<'a> HashEdit<'a> {
                 entry::set_count(bytes, count - 1);
                 true
             }
-            EditBody::Table(record) => record.table.remove(self.access.hasher.position(field), field),
+            EditBody::Table(record) => record.table.remove(self.access.hasher, field),
         }
     }
 
@@ -308,7 +319,7 @@ impl<'a> HashEdit<'a> {
                 place_by_expiry(bytes, field, expiry);
             }
             EditBody::Table(record) => {
-                record.table.set_expiry(self.access.hasher.position(field), field, expiry);
+                record.table.set_expiry(self.access.hasher, field, expiry);
             }
         }
     }
@@ -337,9 +348,16 @@ impl<'a> HashEdit<'a> {
             EditBody::Missing => {}
             EditBody::Packed(bytes) => remove_due_from_packed(bytes, due, note),
             EditBody::Table(record) => {
-                for _ in 0..limit {
-                    let Some(field) = record.table.remove_first_due(due) else { break };
-                    note(&field);
+                let mut left = limit;
+                while left > 0 {
+                    let fields = record.table.remove_some_due(due);
+                    if fields.is_empty() {
+                        break;
+                    }
+                    for field in &fields {
+                        note(field);
+                    }
+                    left = left.saturating_sub(fields.len());
                 }
             }
         }

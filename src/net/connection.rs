@@ -197,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         };
         self.session.client.blocked.store(false, Ordering::Release);
         match (how, wait) {
+            (_, Wait::Unheard) => {}
             (Unblock::Error, _) => self.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
             (Unblock::Timeout, Wait::Replicas) => self.reply.integer(0),
             (Unblock::Timeout, Wait::AppendOnlyFile) => {

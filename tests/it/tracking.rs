@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub const CASES: &[Case] = &[
     ("redirect", redirect),
+    ("redirect_to_a_subscriber", redirect_to_subscriber),
     ("redirect_target_gone", redirect_target_gone),
     ("many_readers_on_all_workers", many_readers),
     ("table_is_limited", table_is_limited),
@@ -62,6 +63,27 @@ fn redirect() {
         assert_silent(&mut deaf);
         assert_silent(&mut reader);
         assert_silent(&mut target);
+    });
+}
+
+/// In RESP2 the messages come over a channel, to who listens to anything.
+fn redirect_to_subscriber() {
+    on_both(&[], |server| {
+        let (mut reader, mut writer, mut target) = (server.client(), server.client(), server.client());
+        let id = id_of(&mut target);
+        if target.line("SUBSCRIBE __redis__:invalidate").starts_with("-ERR unknown command") {
+            return;
+        }
+        reader.line(&format!("CLIENT TRACKING ON REDIRECT {id}"));
+        reader.line("HGET k f");
+        writer.line("HSET k f v");
+        assert_eq!(message(&mut target), "[\"message\", \"__redis__:invalidate\", [\"k\"]]");
+        writer.line("FLUSHALL");
+        assert_eq!(message(&mut target), "[\"message\", \"__redis__:invalidate\", nil$]");
+        reader.line("CLIENT TRACKING OFF");
+        reader.line(&format!("CLIENT TRACKING ON BCAST PREFIX a REDIRECT {id}"));
+        writer.line("HSET ab f v");
+        assert_eq!(message(&mut target), "[\"message\", \"__redis__:invalidate\", [\"ab\"]]");
     });
 }
 

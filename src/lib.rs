@@ -16,7 +16,8 @@
 //!    of two keys, RENAME, SWAPDB, FLUSHALL) locks all shards concerned, each once, in ascending order of database and
 //!    shard, so that it is atomic and nobody waits in a circle.
 //! 3. A change is reported to `services::changes` under the lock of its shard. The locks behind that (watches,
-//!    subscriptions, tracked keys, mailboxes) are leaves: nothing is locked, and the store not called, while one is held.
+//!    subscriptions, tracking, mailboxes) come after the shards: the store is not called while one is held, and nothing
+//!    locked but what follows in the order that its module names. Mailboxes are last.
 //! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, mailboxes, the queue of MULTI, the time
 //!    expiry takes. What another thread must tell a connection goes through its mailbox.
 //! 5. Time comes from [`base::clock`], read once per batch of requests, and anew by whoever locks several shards.

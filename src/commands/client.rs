@@ -113,13 +113,13 @@ fn on_or_off(args: &mut Args<'_>) -> Result<bool, CommandError> {
     }
 }
 
-/// The type of clients called `name`; none for `master`, as a server without replication has no such client.
-fn client_type(name: &[u8]) -> Result<Option<Class>, CommandError> {
+/// The type of clients called `name`.
+fn client_type(name: &[u8]) -> Result<Class, CommandError> {
     match name.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(Some(Class::Normal)),
-        b"slave" | b"replica" => Ok(Some(Class::Replica)),
-        b"pubsub" => Ok(Some(Class::PubSub)),
-        b"master" => Ok(None),
+        b"normal" => Ok(Class::Normal),
+        b"slave" | b"replica" => Ok(Class::Replica),
+        b"pubsub" => Ok(Class::PubSub),
+        b"master" => Ok(Class::Primary),
         _ => {
             let name = String::from_utf8_lossy(name);
             Err(CommandError::text(format!("ERR Unknown client type '{name}'")))

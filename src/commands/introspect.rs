@@ -363,8 +363,8 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     let has_flags = argument.optional || argument.multiple;
     let dates = [("since", argument.since), ("deprecated_since", argument.deprecated_since)];
     let parts = [is_leaf, is_key, argument.token.is_some(), has_flags, !is_leaf];
-    let dated = dates.iter().filter(|(_, version)| version.is_some()).count();
-    reply.map(2 + dated + parts.iter().filter(|part| **part).count());
+    let dates_known = dates.iter().filter(|(_, version)| version.is_some()).count();
+    reply.map(2 + dates_known + parts.iter().filter(|part| **part).count());
     write_pair(reply, "name", &argument.name);
     write_pair(reply, "type", argument.kind.name());
     if is_leaf {

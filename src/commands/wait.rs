@@ -2,8 +2,8 @@
 
 use crate::base::clock::UnixMillis;
 use crate::base::number;
-use crate::handler::session::{Then, Wait};
-use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::handler::session::{ReplyMode, Then, Wait};
+use crate::handler::{Args, CommandError, Context, Outcome, Session};
 
 /// `WAIT numreplicas timeout` -> integer: how many replicas have what this client has written, which is none; waits so
 /// many milliseconds for more (0: for ever), but not in a transaction.
@@ -13,7 +13,7 @@ pub fn wait(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if replicas <= 0 || ctx.session.is_executing {
         ctx.reply.integer(0);
     } else {
-        ctx.session.then = Then::Block(Wait::Replicas, until);
+        block(ctx.session, Wait::Replicas, until);
     }
     Ok(())
 }
@@ -36,9 +36,15 @@ pub fn waitaof(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         ctx.reply.integer(0);
         ctx.reply.integer(0);
     } else {
-        ctx.session.then = Then::Block(Wait::AppendOnlyFile, until);
+        block(ctx.session, Wait::AppendOnlyFile, until);
     }
     Ok(())
+}
+
+/// Makes the client wait. The reply comes after the command has ended, and with it CLIENT REPLY SKIP.
+fn block(session: &mut Session, wait: Wait, until: Option<UnixMillis>) {
+    let wait = if session.reply_mode == ReplyMode::On { wait } else { Wait::Unheard };
+    session.then = Then::Block(wait, until);
 }
 
 /// Takes the next argument as a number of milliseconds from now; none for 0.

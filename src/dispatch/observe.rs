@@ -44,13 +44,12 @@ fn without_passwords(args: Args<'_>) -> Vec<&[u8]> {
     if is(name, "auth") && rest.len() <= 2 {
         rest.fill(REDACTED);
     } else if is(name, "hello") {
-        let mut secrets = 0;
-        for word in rest {
-            if secrets > 0 {
-                *word = REDACTED;
-                secrets -= 1;
-            } else if is(word, "auth") {
-                secrets = 2;
+        let mut rest = rest.iter_mut();
+        while let Some(word) = rest.next() {
+            if is(word, "auth") {
+                rest.by_ref().take(2).for_each(|secret| *secret = REDACTED);
+            } else if is(word, "setname") {
+                rest.next();
             }
         }
     }

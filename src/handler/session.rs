@@ -36,6 +36,8 @@ pub enum Wait {
     Replicas,
     /// WAITAOF: replies whether the log is synced here, and on how many replicas.
     AppendOnlyFile,
+    /// Either of a client that wants no reply.
+    Unheard,
 }
 
 /// Which replies the client wants (`CLIENT REPLY`).

@@ -156,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         work.session.client.blocked.store(false, Ordering::Release);
         match (how, wait) {
+            (_, Wait::Unheard) => {}
             (Unblock::Error, _) => work.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
             (Unblock::Timeout, Wait::Replicas) => work.reply.integer(0),
             (Unblock::Timeout, Wait::AppendOnlyFile) => {

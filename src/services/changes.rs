@@ -30,8 +30,8 @@ impl ChangeLog for Changes {
         if event.is_change() {
             self.watches.touch(change.database, change.key);
         }
-        // Redis does not tell caches of SWAPDB, and of FLUSHALL by one message for all keys.
-        if event.is_change() && event != Event::Replaced {
+        // Redis does not tell caches of SWAPDB, and of FLUSHALL by one message for all keys. What `New` begins follows.
+        if event.is_change() && !matches!(event, Event::Replaced | Event::New) {
             self.tracking.record(change);
         }
     }

@@ -77,14 +77,18 @@ pub struct Client {
     pub monitoring: AtomicBool,
     /// CLIENT TRACKING
     pub tracking: TrackingMode,
-    /// Channels, patterns and shard channels that it has subscribed to.
-    pub subscriptions: [AtomicUsize; 3],
     /// Set when a key that it watches has changed.
     pub broken: Broken,
     /// Commands queued since MULTI; -1 outside a transaction.
     pub queued: AtomicI64,
     /// Keys watched.
     pub watching: AtomicUsize,
+    /// Channels listened to.
+    pub channels: AtomicUsize,
+    /// Patterns listened to.
+    pub patterns: AtomicUsize,
+    /// Shard channels listened to.
+    pub shard_channels: AtomicUsize,
     /// Name and library.
     pub identity: Mutex<Identity>,
 }
@@ -116,22 +120,24 @@ impl Client {
             paused: AtomicBool::new(false),
             monitoring: AtomicBool::new(false),
             tracking: TrackingMode::default(),
-            subscriptions: Default::default(),
             broken: Broken::default(),
             queued: AtomicI64::new(-1),
             watching: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            shard_channels: AtomicUsize::new(0),
             identity: Mutex::new(Identity::default()),
         }
     }
 
-    /// Whether it has subscribed to anything.
-    pub fn is_subscribed(&self) -> bool {
-        self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    /// Whether it listens to anything.
+    pub fn is_listening(&self) -> bool {
+        [&self.channels, &self.patterns, &self.shard_channels].iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// What CLIENT LIST and CLIENT KILL call its type, of which [`Client::tell`] also takes its limits.
     pub fn class(&self) -> Class {
-        if self.is_subscribed() { Class::PubSub } else { Class::Normal }
+        if self.is_listening() { Class::PubSub } else { Class::Normal }
     }
 
     /// Leaves a message, unless so many gather that `client-output-buffer-limit` closes the client.
@@ -154,6 +160,8 @@ pub enum Class {
     Replica,
     /// Subscribed to something.
     PubSub,
+    /// The primary of this server; there is none, and no limits for it.
+    Primary,
 }
 
 /// Where a connection comes from.

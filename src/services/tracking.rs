@@ -117,7 +117,7 @@ impl Tracking {
         for key in keys {
             self.table.add(key, client.id);
         }
-        let limit = usize::try_from(self.config.tracking_table_max_keys()).unwrap_or(usize::MAX);
+        let limit = self.config.tracking_table_max_keys();
         while limit > 0 && self.table.keys() > limit {
             let Some((key, readers)) = self.table.take_random(&mut self.random.lock()) else { return };
             self.tell_readers(&key, &readers, 0);
@@ -197,7 +197,7 @@ impl Tracking {
             return;
         }
         let target = redirect.as_ref().unwrap_or(client);
-        let is_message = redirect.is_some() && target.is_subscribed();
+        let is_message = redirect.is_some() && target.is_listening();
         self.tell(target, |reply| {
             match reply.version() {
                 RespVersion::Resp3 => {

@@ -13,6 +13,7 @@ mod script; // golden scripts: format, runner, recorder
 mod server; // hashd and the oracles as child processes
 
 // The tests.
+mod clients; // what clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR
 mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
@@ -23,6 +24,7 @@ mod model; // proptest programs against a BTreeMap
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod scan; // SCAN and HSCAN while everything changes
 mod tidy; // layering, file sizes, a script for every command
+mod tracking; // client-side caching
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -30,6 +32,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub type Case = (&'static str, fn());
 
 const PLAIN: &[(&str, &[Case])] = &[
+    ("clients", clients::CASES),
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
@@ -39,6 +42,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("protocol", protocol::CASES),
     ("scan", scan::CASES),
     ("tidy", tidy::CASES),
+    ("tracking", tracking::CASES),
 ];
 
 const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE)];

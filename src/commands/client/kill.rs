@@ -13,8 +13,7 @@ use crate::services::clients::{Class, Client, ClientId};
 #[derive(Default)]
 struct Filter<'a> {
     id: Option<i64>,
-    /// `Some(None)` is a type that no client has.
-    class: Option<Option<Class>>,
+    class: Option<Class>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
     /// At least so many seconds old.
@@ -28,7 +27,7 @@ impl Filter<'_> {
         let is_id = |id: i64| u64::try_from(id).is_ok_and(|id| client.id == ClientId(id));
         let age = now.seconds() - client.connected_at.seconds();
         self.id.is_none_or(is_id)
-            && self.class.is_none_or(|class| class == Some(client.class()))
+            && self.class.is_none_or(|class| class == client.class())
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
             && self.age.is_none_or(|least| age >= least)

@@ -24,7 +24,7 @@ pub fn list(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut clients = ctx.services.clients.all();
     if args.remaining() == 2 && args.take_word("type") {
         let class = client_type(args.next_bytes()?)?;
-        clients.retain(|client| Some(client.class()) == class);
+        clients.retain(|client| client.class() == class);
     } else if args.remaining() > 1 && args.take_word("id") {
         let mut ids = Vec::with_capacity(args.remaining());
         for id in args.rest() {
@@ -49,9 +49,9 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let waiting = client.mailbox.size();
     let memory = size_of::<Client>() + query + free + client.fieldset_memory.load(Ordering::Relaxed) + waiting;
     let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
-    let [channels, patterns, shard_channels] =
-        client.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
     let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
+    // As in Redis, where the first of the watched keys to change ends all watches.
+    let is_broken = client.broken.load(Ordering::Relaxed);
     let identity = client.identity.lock().clone();
 
     let mut head = String::with_capacity(320);
@@ -59,15 +59,18 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let mut middle = String::new();
     let _ = write!(
         middle,
-        " age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shard_channels} multi={} watch={} \
+        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={query} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={waiting} \
          tot-mem={memory} events=r cmd={command} user=default redir={redirect} resp={}",
         seconds_since(client.connected_at.0),
         seconds_since(client.active_at.load(Ordering::Relaxed)),
         flags(client),
         client.database.load(Ordering::Relaxed),
+        client.channels.load(Ordering::Relaxed),
+        client.patterns.load(Ordering::Relaxed),
+        client.shard_channels.load(Ordering::Relaxed),
         client.queued.load(Ordering::Relaxed),
-        client.watching.load(Ordering::Relaxed),
+        if is_broken { 0 } else { client.watching.load(Ordering::Relaxed) },
         usize::from(waiting > 0),
         client.resp.load(Ordering::Relaxed),
     );
@@ -100,7 +103,7 @@ fn flags(client: &Client) -> String {
     let waits = client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
     let letters = [
         (client.monitoring.load(Ordering::Relaxed), 'O'),
-        (client.is_subscribed(), 'P'),
+        (client.is_listening(), 'P'),
         (client.queued.load(Ordering::Relaxed) >= 0, 'x'),
         (waits, 'b'),
         (tracking.contains(TrackingFlags::ON), 't'),

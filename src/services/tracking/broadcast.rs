@@ -96,7 +96,7 @@ mod tests {
         }
         let mut due = Vec::new();
         broadcast.flush(|message| {
-            due.push((message.listeners.clone(), message.keys(None), message.keys(Some(ClientId(2)))))
+            due.push((message.listeners.clone(), message.keys(None), message.keys(Some(ClientId(2)))));
         });
         let array = |keys: &[&[u8]]| Some(super::super::array_of(keys));
         assert_eq!(due[0], (BTreeSet::from([ClientId(2)]), array(&[b"aa", b"ab", b"ac", b"b"]), array(&[b"ac", b"b"])));

@@ -34,7 +34,10 @@ pub fn list(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             let name = String::from_utf8_lossy(name);
             return Err(CommandError::text(format!("ERR Unknown client type '{name}'")));
         }
-        clients.retain(|_| name.eq_ignore_ascii_case(b"normal"));
+        clients.retain(|client| {
+            let class = if client.is_listening() { "pubsub" } else { "normal" };
+            name.eq_ignore_ascii_case(class.as_bytes())
+        });
     } else if args.remaining() > 1 && args.take_word("id") {
         let mut ids = Vec::with_capacity(args.remaining());
         for id in args.rest() {
@@ -187,13 +190,16 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let mut middle = String::new();
     let _ = write!(
         middle,
-        " age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={free} argv-mem=0 \
+        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={query} qbuf-free={free} argv-mem=0 \
          multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={memory} events=r cmd={command} user=default redir=-1 \
          resp={}",
         seconds_since(client.connected_at.0),
         seconds_since(client.active_at.load(Ordering::Relaxed)),
         flags(client),
         client.database.load(Ordering::Relaxed),
+        client.channels.load(Ordering::Relaxed),
+        client.patterns.load(Ordering::Relaxed),
+        client.shard_channels.load(Ordering::Relaxed),
         client.resp.load(Ordering::Relaxed),
     );
     let mut tail = String::new();
@@ -222,6 +228,7 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
 /// The letters of `flags=`, in Redis's order.
 fn flags(client: &Client) -> String {
     let letters = [
+        (client.is_listening(), 'P'),
         (client.is_unix_socket, 'U'),
         (client.no_evict.load(Ordering::Relaxed), 'e'),
         (client.no_touch.load(Ordering::Relaxed), 'T'),

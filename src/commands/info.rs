@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
 use crate::handler::{Args, Context, Outcome};
+use crate::services::pubsub::Kind;
 use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 
@@ -94,6 +95,8 @@ fn clients(text: &mut Text, ctx: &Context<'_>) {
     text.line("connected_clients", ctx.services.clients.len());
     text.line("maxclients", ctx.services.config.maxclients());
     text.line("blocked_clients", 0);
+    let listening = ctx.services.clients.all().iter().filter(|client| client.is_listening()).count();
+    text.line("pubsub_clients", listening);
 }
 
 /// `used_memory` is the resident set too: the allocator's own count is not available here.
@@ -130,6 +133,9 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("evicted_keys", 0);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
+    text.line("pubsub_channels", ctx.services.pubsub.active_count(Kind::Channel));
+    text.line("pubsub_patterns", ctx.services.pubsub.active_count(Kind::Pattern));
+    text.line("pubsubshard_channels", ctx.services.pubsub.active_count(Kind::Shard));
     text.line("total_error_replies", totals.error_replies);
 }
 

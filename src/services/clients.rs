@@ -72,6 +72,12 @@ pub struct Client {
     pub queued: AtomicI64,
     /// Keys watched.
     pub watching: AtomicUsize,
+    /// Channels listened to.
+    pub channels: AtomicUsize,
+    /// Patterns listened to.
+    pub patterns: AtomicUsize,
+    /// Shard channels listened to.
+    pub shard_channels: AtomicUsize,
     /// Name and library.
     pub identity: Mutex<Identity>,
 }
@@ -102,8 +108,16 @@ impl Client {
             blocked: AtomicBool::new(false),
             queued: AtomicI64::new(-1),
             watching: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            shard_channels: AtomicUsize::new(0),
             identity: Mutex::new(Identity::default()),
         }
+    }
+
+    /// Whether it listens to anything.
+    pub fn is_listening(&self) -> bool {
+        [&self.channels, &self.patterns, &self.shard_channels].iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// The last command, if there was one.

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod clients;
 pub mod mailbox;
 pub mod pause;
+pub mod pubsub;
 pub mod stats;
 pub mod watch;
 
@@ -16,6 +17,7 @@ use crate::store::{ChangeLog, Keyspace};
 use changes::Changes;
 use clients::Clients;
 use pause::Pause;
+use pubsub::PubSub;
 use stats::Stats;
 
 /// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
@@ -37,6 +39,8 @@ pub struct Services {
     pub clients: Clients,
     /// Who hears of changes of the data.
     pub changes: Arc<Changes>,
+    /// Channels and who listens to them.
+    pub pubsub: Arc<PubSub>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Counters.
@@ -61,12 +65,14 @@ impl Services {
         let started_at = clock.now();
         let changes = Arc::new(Changes::default());
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
+        let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
         Self {
             config,
             keyspace,
             clock,
             clients: Clients::default(),
             changes,
+            pubsub,
             pause: Pause::default(),
             stats: Stats::new(command_names),
             started_at,

@@ -20,6 +20,7 @@ mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
 mod model; // proptest programs against a BTreeMap
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
+mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
 mod tidy; // layering, file sizes, a script for every command
 
@@ -35,6 +36,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("lifecycle", lifecycle::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
+    ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),
     ("tidy", tidy::CASES),
 ];

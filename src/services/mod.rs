@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod clients;
 pub mod mailbox;
+pub mod notify;
 pub mod pause;
 pub mod pubsub;
 pub mod stats;
@@ -63,9 +64,10 @@ impl Services {
         command_names: Vec<&'static str>,
     ) -> Self {
         let started_at = clock.now();
-        let changes = Arc::new(Changes::default());
-        keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
+        let changes = Arc::new(Changes::new(Arc::clone(&config), Arc::clone(&pubsub)));
+        changes.notifications.apply_configuration(&keyspace);
+        keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
             config,
             keyspace,

@@ -19,6 +19,7 @@ mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
 mod model; // proptest programs against a BTreeMap
+mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
@@ -41,7 +42,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("tidy", tidy::CASES),
 ];
 
-const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE)];
+const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE), ("notifications", notifications::ORACLE)];
 
 fn main() {
     let arguments = Arguments::from_args();

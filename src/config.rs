@@ -2,6 +2,7 @@
 //!
 //! Numbers and booleans are atomics, so that hot paths read them without a lock; strings are behind one lock each.
 
+mod events;
 mod kind;
 mod parse;
 mod table;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+pub use events::KeyspaceEvents;
 pub use kind::{CLASSES, Kind, OutputBufferLimit, Value};
 pub use parse::{StartupError, memory_size, redis_integer};
 pub use table::{Access, Parameter, ROWS, Row};
@@ -186,10 +188,10 @@ impl Config {
         }
     }
 
-    /// `notify-keyspace-events` as Redis' bits: K is 1, E 2, g 4, h 64, x 256, e 512, m 2048, n 16384, ..
+    /// `notify-keyspace-events`
     #[inline]
-    pub fn keyspace_event_bits(&self) -> i64 {
-        self.number(Parameter::notify_keyspace_events)
+    pub fn keyspace_events(&self) -> KeyspaceEvents {
+        kind::events_of(self.number(Parameter::notify_keyspace_events))
     }
 
     /// `maxmemory-clients` in bytes, its percentage resolved against `maxmemory`.

@@ -21,6 +21,19 @@ use crate::store::LockedShards;
 /// Longest part of a name or of arguments that an error quotes, as in Redis.
 const QUOTED: usize = 128;
 
+/// What a client that listens may do in RESP2.
+const SERVED_TO_LISTENERS: [table::Command; 9] = [
+    table::Command::Subscribe,
+    table::Command::Unsubscribe,
+    table::Command::PSubscribe,
+    table::Command::PUnsubscribe,
+    table::Command::SSubscribe,
+    table::Command::SUnsubscribe,
+    table::Command::Ping,
+    table::Command::Quit,
+    table::Command::Reset,
+];
+
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::Fixed(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -61,18 +74,15 @@ pub fn dispatch(
     };
     finish(session, reply, mark, outcome);
     observe::end_caching(session, args);
-    match session.reply_mode {
-        ReplyMode::On => {}
-        ReplyMode::Off => reply.truncate(mark),
-        ReplyMode::SkipNext => {
-            reply.truncate(mark);
-            session.reply_mode = ReplyMode::Skipping;
-        }
-        ReplyMode::Skipping => {
-            reply.truncate(mark);
-            session.reply_mode = ReplyMode::On;
-        }
+    let has_pushed = std::mem::take(&mut session.has_pushed);
+    if session.reply_mode != ReplyMode::On && !has_pushed {
+        reply.truncate(mark);
     }
+    session.reply_mode = match session.reply_mode {
+        ReplyMode::SkipNext => ReplyMode::Skipping,
+        ReplyMode::Skipping => ReplyMode::On,
+        lasting => lasting,
+    };
     true
 }
 
@@ -142,6 +152,7 @@ pub fn leave(services: &Services, session: &mut Session) {
     services.monitors.remove(&session.client);
     // Whoever still knows the client takes it for gone.
     session.client.mailbox.close();
+    services.pubsub.leave(&session.client, &mut session.subscriptions);
     services.clients.disconnect(session.client.id);
 }
 
@@ -232,6 +243,12 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
     }
     if session.client.monitoring.load(Ordering::Relaxed) && observe::may_touch_data(session, spec, id) {
         return refuse(CommandError::Fixed("ERR Replica can't interact with the keyspace"));
+    }
+    if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
+        return refuse(CommandError::text(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            spec.full_name
+        )));
     }
     match spec.handler {
         Some(handler) => Ok(Command { spec, id, handler }),

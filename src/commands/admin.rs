@@ -31,6 +31,9 @@ pub fn config_set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if changed.iter().any(|name| name.starts_with("hash-max-")) {
         apply_hash_limits(ctx);
     }
+    if changed.contains(&"notify-keyspace-events") {
+        ctx.services.changes.notifications.apply_configuration(&ctx.services.keyspace);
+    }
     ctx.reply.ok();
     Ok(())
 }

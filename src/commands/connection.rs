@@ -83,11 +83,17 @@ pub fn auth(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `PING [message]` -> PONG, or the message.
+/// `PING [message]` -> PONG, or the message; to a client that listens in RESP2 an array of `pong` and the message.
 pub fn ping(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let message = args.next_optional();
     if !args.is_empty() {
         return Err(CommandError::WrongArity("ping".into()));
+    }
+    if ctx.session.only_listens() {
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(message.unwrap_or_default());
+        return Ok(());
     }
     match message {
         Some(message) => ctx.reply.bulk(message),
@@ -119,6 +125,8 @@ pub fn quit(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 
 /// `RESET` -> RESET: brings the connection back to the state of a new one.
 pub fn reset(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    let session = &mut *ctx.session;
+    ctx.services.pubsub.leave(&session.client, &mut session.subscriptions);
     set_version(ctx, RespVersion::Resp2);
     let session = &mut *ctx.session;
     set_database(session, 0);
@@ -177,8 +185,10 @@ fn check_credentials(services: &Services, user: &[u8], password: &[u8]) -> Outco
 }
 
 fn set_version(ctx: &mut Context<'_>, version: RespVersion) {
+    ctx.services.pubsub.set_version(&ctx.session.client, version);
+    // Messages in the old protocol come before the reply in the new one.
+    ctx.session.collect_mail(ctx.reply);
     ctx.reply.set_version(version);
-    ctx.session.client.resp.store(version.number(), Ordering::Relaxed);
 }
 
 fn set_database(session: &mut Session, database: usize) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::clock;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::clients::Client;
+use crate::services::pubsub::Kind;
 use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 
@@ -100,6 +101,7 @@ fn clients(text: &mut Text, ctx: &Context<'_>) {
     text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
     let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
     text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
+    text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
 }
 
 /// `used_memory` is the resident set too: the allocator's own count is not available here.
@@ -136,6 +138,9 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("evicted_keys", 0);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
+    text.line("pubsub_channels", ctx.services.pubsub.active_count(Kind::Channel));
+    text.line("pubsub_patterns", ctx.services.pubsub.active_count(Kind::Pattern));
+    text.line("pubsubshard_channels", ctx.services.pubsub.active_count(Kind::Shard));
     let tracking = ctx.services.changes.tracking.totals();
     text.line("tracking_total_keys", tracking.keys);
     text.line("tracking_total_items", tracking.items);

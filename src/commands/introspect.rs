@@ -24,7 +24,6 @@ const FLAG_NAMES: &[(CommandFlags, &str)] = &[
     (CommandFlags::SKIP_SLOWLOG, "skip_slowlog"),
     (CommandFlags::FAST, "fast"),
     (CommandFlags::NO_AUTH, "no_auth"),
-    (CommandFlags::MAY_REPLICATE, "may_replicate"),
     (CommandFlags::NO_ASYNC_LOADING, "no_async_loading"),
     (CommandFlags::NO_MULTI, "no_multi"),
     (CommandFlags::MOVABLEKEYS, "movablekeys"),
@@ -205,7 +204,7 @@ fn keys_of<'a>(args: &mut Args<'a>) -> Result<Vec<(&'a [u8], KeySpec)>, CommandE
     if let Some(subcommand) = request.get(1).filter(|_| !spec.subcommands.is_empty()) {
         (spec, _) = table::lookup_subcommand(spec, id, subcommand).ok_or(UNKNOWN)?;
     }
-    if spec.keys.is_empty() {
+    if spec.keys.iter().all(|keys| keys.flags.contains(KeyFlags::NOT_KEY)) {
         return Err(CommandError::Fixed("ERR The command has no key arguments"));
     }
     if !spec.accepts(request.len()) {

@@ -9,15 +9,15 @@ mod row;
 pub mod syntax;
 
 use super::client::{kill, list, pause, tracking};
-use super::{admin, client, connection, debug, hash, info, introspect, keys, transaction, wait};
+use super::{admin, client, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
 use lookup::NameIndex;
 use row::{
     COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
-    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, container, is_named_after,
-    other, read, write,
+    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, SHARD_CHANNEL,
+    SHARD_CHANNELS, container, is_named_after, other, read, write,
 };
 
 /// Pairs each variant of [`Command`] with its row; a container's subcommands stand in braces behind it.
@@ -60,6 +60,60 @@ commands! {
             "key [key ...]");
     Unwatch => other("unwatch", 1, transaction::unwatch).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY)
         .doc("2.2.0", "O(1)", "Forgets about watched keys of a transaction.", "");
+
+    // Pub/Sub
+    Subscribe => other("subscribe", -2, pubsub::subscribe).pubsub().denyoom().noscript()
+        .doc("2.0.0", "O(N) where N is the number of channels to subscribe to.",
+            "Listens for messages published to channels.", "channel [channel ...]");
+    Unsubscribe => other("unsubscribe", -1, pubsub::unsubscribe).pubsub().noscript()
+        .doc("2.0.0", "O(N) where N is the number of channels to unsubscribe.",
+            "Stops listening to messages posted to channels.", "[channel [channel ...]]");
+    PSubscribe => other("psubscribe", -2, pubsub::psubscribe).pubsub().denyoom().noscript()
+        .doc("2.0.0", "O(N) where N is the number of patterns to subscribe to.",
+            "Listens for messages published to channels that match one or more patterns.", "pattern [pattern ...]");
+    PUnsubscribe => other("punsubscribe", -1, pubsub::punsubscribe).pubsub().noscript()
+        .doc("2.0.0", "O(N) where N is the number of patterns to unsubscribe.",
+            "Stops listening to messages published to channels that match one or more patterns.",
+            "[pattern [pattern ...]]");
+    SSubscribe => other("ssubscribe", -2, pubsub::ssubscribe).pubsub().denyoom().noscript().keys(SHARD_CHANNELS)
+        .doc("7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
+            "Listens for messages published to shard channels.", "shardchannel [shardchannel ...]");
+    SUnsubscribe => other("sunsubscribe", -1, pubsub::sunsubscribe).pubsub().noscript().keys(SHARD_CHANNELS)
+        .doc("7.0.0", "O(N) where N is the number of shard channels to unsubscribe.",
+            "Stops listening to messages posted to shard channels.", "[shardchannel [shardchannel ...]]");
+    Publish => other("publish", 3, pubsub::publish).pubsub().fast().flag(CommandFlags::MAY_REPLICATE)
+        .doc("2.0.0",
+            "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of \
+            subscribed patterns (by any client).",
+            "Posts a message to a channel.", "channel message");
+    SPublish => other("spublish", 3, pubsub::spublish).pubsub().fast().flag(CommandFlags::MAY_REPLICATE)
+        .keys(SHARD_CHANNEL)
+        .doc("7.0.0", "O(N) where N is the number of clients subscribed to the receiving shard channel.",
+            "Post a message to a shard channel", "shardchannel message");
+    PubSub => container("pubsub").group("pubsub")
+        .doc("2.8.0", "Depends on subcommand.", "A container for Pub/Sub commands.", "")
+    => {
+        PubSubChannels => other("pubsub|channels", -2, pubsub::channels).pubsub()
+            .doc("2.8.0",
+                "O(N) where N is the number of active channels, and assuming constant time pattern matching \
+                (relatively short channels and patterns)",
+                "Returns the active channels.", "[pattern]"),
+        PubSubNumSub => other("pubsub|numsub", -2, pubsub::numsub).pubsub()
+            .doc("2.8.0", "O(N) for the NUMSUB subcommand, where N is the number of requested channels",
+                "Returns a count of subscribers to channels.", "[channel [channel ...]]"),
+        PubSubNumPat => other("pubsub|numpat", 2, pubsub::numpat).pubsub()
+            .doc("2.8.0", "O(1)", "Returns a count of unique pattern subscriptions.", ""),
+        PubSubShardChannels => other("pubsub|shardchannels", -2, pubsub::shardchannels).pubsub()
+            .doc("7.0.0",
+                "O(N) where N is the number of active shard channels, and assuming constant time pattern matching \
+                (relatively short shard channels).",
+                "Returns the active shard channels.", "[pattern]"),
+        PubSubShardNumSub => other("pubsub|shardnumsub", -2, pubsub::shardnumsub).pubsub()
+            .doc("7.0.0", "O(N) for the SHARDNUMSUB subcommand, where N is the number of requested shard channels",
+                "Returns the count of subscribers of shard channels.", "[shardchannel [shardchannel ...]]"),
+        PubSubHelp => other("pubsub|help", 2, pubsub::help).any_state().group("pubsub")
+            .doc("6.2.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
 
     // Hashes
     HSet => write("hset", -4, hash::write::hset).denyoom().fast().hash().keys(RW_UPDATE)

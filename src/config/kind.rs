@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::events::KeyspaceEvents;
 use super::parse::{memory_size, redis_integer};
 
 /// What is wrong with a value, as Redis words it.
@@ -88,27 +89,6 @@ pub struct OutputBufferLimit {
 /// The classes of clients that output buffer limits tell apart, in the order they are shown.
 pub const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
-/// The letters of keyspace events with Redis' bits, in the order Redis shows them.
-const EVENTS: [(u8, i64); 16] = [
-    (b'g', 1 << 2),
-    (b'$', 1 << 3),
-    (b'l', 1 << 4),
-    (b's', 1 << 5),
-    (b'h', 1 << 6),
-    (b'z', 1 << 7),
-    (b'x', 1 << 8),
-    (b'e', 1 << 9),
-    (b't', 1 << 10),
-    (b'd', 1 << 13),
-    (b'n', 1 << 14),
-    (b'o', 1 << 15),
-    (b'c', 1 << 16),
-    (b'K', 1 << 0),
-    (b'E', 1 << 1),
-    (b'm', 1 << 11),
-];
-const ALL_EVENTS: i64 = 0b0010_0111_1111_1100;
-
 const BAD_INTEGER: &str = "argument couldn't be parsed into an integer";
 const BAD_COUNT: &str = "wrong number of arguments";
 const BAD_OOM_SCORES: &str = "Invalid oom-score-adj-values, elements must be between -2000 and 2000.";
@@ -180,7 +160,7 @@ impl Kind {
             (Self::MemoryOrPercent, Value::Number(number)) if *number < 0 => format!("{}%", number.unsigned_abs()),
             (Self::Choice(names), Value::Number(number)) => chosen(names, *number).to_owned(),
             (Self::Flags { names, .. }, Value::Number(bits)) => show_flags(names, *bits),
-            (Self::KeyspaceEvents, Value::Number(bits)) => show_keyspace_events(*bits),
+            (Self::KeyspaceEvents, Value::Number(bits)) => events_of(*bits).show(),
             (_, Value::Number(number)) => number.to_string(),
             (_, Value::Text(text)) => text.clone(),
             (_, Value::Limits(limits)) => show_limits(limits),
@@ -338,19 +318,13 @@ fn percentiles(words: &[&[u8]]) -> Result<String, Problem> {
 }
 
 fn keyspace_events(word: &[u8]) -> Result<i64, Problem> {
-    word.iter().try_fold(0, |bits, letter| match EVENTS.iter().find(|(known, _)| known == letter) {
-        _ if *letter == b'A' => Ok(bits | ALL_EVENTS),
-        Some((_, bit)) => Ok(bits | bit),
-        None => Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
-    })
+    let events = KeyspaceEvents::parse(word).ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+    Ok(i64::from(events.bits()))
 }
 
-fn show_keyspace_events(bits: i64) -> String {
-    let all = bits & ALL_EVENTS == ALL_EVENTS;
-    // With every class set, Redis shows `A` and leaves out the classes that `A` does not include, too.
-    let shown = EVENTS.iter().filter(|(letter, bit)| bits & bit != 0 && (!all || b"KEm".contains(letter)));
-    let letters = shown.map(|(letter, _)| char::from(*letter));
-    all.then_some('A').into_iter().chain(letters).collect()
+/// The keyspace events that a stored number stands for.
+pub(super) fn events_of(bits: i64) -> KeyspaceEvents {
+    KeyspaceEvents::from_bits_truncate(u32::try_from(bits).unwrap_or_default())
 }
 
 fn oom_scores(words: &[&[u8]]) -> Result<String, Problem> {
@@ -464,6 +438,8 @@ mod tests {
             ("Kn", "nK"),
             ("oc", "oc"),
             ("AKEoc", "AKE"),
+            ("VITSEKhA", "AKESTIV"),
+            ("hV", "hV"),
             ("", ""),
         ] {
             assert_eq!(read(Kind::KeyspaceEvents, given).unwrap(), shown);

@@ -16,13 +16,14 @@ pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut Re
     let held = services.keyspace.lock(&wanted);
     // The time of the batch may be before others reclaimed some of what is due: the rest must be due here too.
     let now = services.clock.now();
+    let mut is_expired = false;
     for (database, key) in &session.watched {
-        // A watched key whose time has come goes now, which breaks the transaction like any other change.
+        // That a watched key's time has come breaks the transaction like any other change.
         let mut store = services.keyspace.database(*database, now);
         store.use_held(&held);
-        store.exists_quietly(key);
+        is_expired |= store.is_expired(key);
     }
-    let is_broken = session.broken.load(Ordering::Acquire);
+    let is_broken = is_expired || session.broken.load(Ordering::Acquire);
     // From here on the client's own changes must not count.
     session.unwatch(services);
     if is_broken {

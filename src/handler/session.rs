@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::args::OwnedArgs;
 use super::spec::Spec;
 use crate::base::clock::UnixMillis;
+use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
 use crate::services::clients::Client;
+use crate::services::pubsub::Subscriptions;
 use crate::services::stats::{CommandId, WorkerCounters};
 use crate::services::watch::Broken;
 
@@ -104,6 +106,10 @@ pub struct Session {
     pub watched: HashSet<(usize, Box<[u8]>)>,
     /// Set by whoever changes a watched key.
     pub broken: Broken,
+    /// What the client listens to.
+    pub subscriptions: Subscriptions,
+    /// Whether what the command has written are messages, which the client gets whatever replies it wants.
+    pub has_pushed: bool,
     /// Prepared HIMPORT fieldsets by name; they die with RESET and with the connection.
     pub fieldsets: HashMap<Box<[u8]>, Fieldset>,
 }
@@ -123,6 +129,8 @@ impl Session {
             ready: None,
             is_executing: false,
             watched: HashSet::new(),
+            subscriptions: Subscriptions::default(),
+            has_pushed: false,
             fieldsets: HashMap::new(),
         }
     }
@@ -131,6 +139,25 @@ impl Session {
     pub fn end_transaction(&mut self) -> Option<Transaction> {
         self.client.queued.store(-1, Ordering::Relaxed);
         self.transaction.take()
+    }
+
+    /// Whether the client can do nothing but listen: in RESP2 it could not tell replies from messages.
+    pub fn only_listens(&self) -> bool {
+        !self.subscriptions.is_empty() && self.client.resp.load(Ordering::Relaxed) == RespVersion::Resp2.number()
+    }
+
+    /// Puts the messages that have come so far before what the command is about to reply. In a transaction they have to
+    /// wait: they would be taken for elements of EXEC's reply.
+    pub fn collect_mail(&self, reply: &mut ReplyWriter) {
+        let mailbox = &self.client.mailbox;
+        if self.is_executing || !mailbox.has_mail() {
+            return;
+        }
+        mailbox.collect(reply);
+        if mailbox.is_closed() {
+            // The connection must not miss it.
+            mailbox.nudge();
+        }
     }
 
     /// Forgets all watches.

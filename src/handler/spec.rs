@@ -43,7 +43,7 @@ bitflags::bitflags! {
         const ALLOW_BUSY = 1 << 15;
         /// Runs in asynchronous loading.
         const NO_ASYNC_LOADING = 1 << 16;
-        /// Touches keys beyond those its key specs name.
+        /// Held back by CLIENT PAUSE WRITE although it changes no data; `COMMAND INFO` does not tell.
         const MAY_REPLICATE = 1 << 17;
         /// Runs at once inside MULTI; `COMMAND INFO` does not tell.
         const NOT_QUEUED = 1 << 19;
@@ -211,7 +211,9 @@ impl Spec {
     pub fn key_positions(&self, argc: usize) -> impl Iterator<Item = (usize, KeySpec)> {
         let in_spec = move |keys: &KeySpec| {
             let keys = *keys;
-            keys.positions(argc).map(move |at| (at, keys))
+            // A shard channel stands where a key would, so that cluster clients find the right node.
+            let are_keys = !keys.flags.contains(KeyFlags::NOT_KEY);
+            keys.positions(argc).filter(move |_| are_keys).map(move |at| (at, keys))
         };
         self.keys.iter().flat_map(in_spec)
     }

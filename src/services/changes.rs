@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::notify::Notifications;
+use super::pubsub::PubSub;
 use super::tracking::Tracking;
 use super::watch::Watches;
 use crate::base::clock::Clock;
@@ -15,12 +17,18 @@ pub struct Changes {
     pub watches: Watches,
     /// CLIENT TRACKING.
     pub tracking: Tracking,
+    /// Keyspace notifications.
+    pub notifications: Notifications,
 }
 
 impl Changes {
-    /// Nobody wants to hear of changes yet.
-    pub fn new(config: &Arc<Config>, clock: &Arc<Clock>) -> Self {
-        Self { watches: Watches::default(), tracking: Tracking::new(Arc::clone(config), Arc::clone(clock)) }
+    /// Nobody wants to hear of changes yet; notifications go to `pubsub`.
+    pub fn new(config: &Arc<Config>, clock: &Arc<Clock>, pubsub: &Arc<PubSub>) -> Self {
+        Self {
+            watches: Watches::default(),
+            tracking: Tracking::new(Arc::clone(config), Arc::clone(clock)),
+            notifications: Notifications::new(Arc::clone(config), Arc::clone(pubsub)),
+        }
     }
 }
 
@@ -34,6 +42,7 @@ impl ChangeLog for Changes {
         if event.is_change() && !matches!(event, Event::Replaced | Event::New) {
             self.tracking.record(change);
         }
+        self.notifications.publish(change);
     }
 
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {

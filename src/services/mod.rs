@@ -4,7 +4,9 @@ pub mod changes;
 pub mod clients;
 pub mod mailbox;
 pub mod monitor;
+pub mod notify;
 pub mod pause;
+pub mod pubsub;
 pub mod stats;
 pub mod tracking;
 pub mod watch;
@@ -19,6 +21,7 @@ use changes::Changes;
 use clients::Clients;
 use monitor::Monitors;
 use pause::Pause;
+use pubsub::PubSub;
 use stats::Stats;
 
 /// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
@@ -40,6 +43,8 @@ pub struct Services {
     pub clients: Clients,
     /// Who hears of changes of the data.
     pub changes: Arc<Changes>,
+    /// Channels and who listens to them.
+    pub pubsub: Arc<PubSub>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// MONITOR.
@@ -64,7 +69,9 @@ impl Services {
         command_names: Vec<&'static str>,
     ) -> Self {
         let started_at = clock.now();
-        let changes = Arc::new(Changes::new(&config, &clock));
+        let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
+        let changes = Arc::new(Changes::new(&config, &clock, &pubsub));
+        changes.notifications.apply_configuration(&keyspace);
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
             config,
@@ -72,6 +79,7 @@ impl Services {
             clock,
             clients: Clients::default(),
             changes,
+            pubsub,
             pause: Pause::default(),
             monitors: Monitors::default(),
             stats: Stats::new(command_names),

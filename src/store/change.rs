@@ -1,6 +1,8 @@
 //! What the data tells the rest of the server: every change, under the lock of the key's shard, in the order in which
 //! changes happen. WATCH, notifications, client caching and logs all hang on this one call.
 
+use crate::base::clock::UnixMillis;
+
 bitflags::bitflags! {
     /// Who wants to hear of changes. While nobody does, a write pays one load for all of this.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +85,8 @@ pub struct Change<'a> {
     pub fields: &'a [Box<[u8]>],
     /// The client who did it; 0 is the server itself.
     pub origin: u64,
+    /// When.
+    pub now: UnixMillis,
 }
 
 /// Hears of every change while there is [`Interest`]. It is called with shards locked: it must not call the store.
@@ -97,7 +101,7 @@ pub trait ChangeLog: std::fmt::Debug + Send + Sync {
     fn flushed(&self, database: Option<usize>, origin: u64);
 }
 
-/// Events of one edit with the fields they happened to, in the order of their first appearance.
+/// Events of one edit with the fields they happened to, in the order of their first appearance but for `hexpired`.
 #[derive(Debug, Default)]
 pub(super) struct EventList {
     events: Vec<(Event, Vec<Box<[u8]>>)>,
@@ -107,14 +111,21 @@ impl EventList {
     /// Adds a field to an event.
     pub(super) fn add(&mut self, event: Event, field: &[u8], interest: Interest) {
         let index = self.events.iter().position(|&(known, _)| known == event).unwrap_or_else(|| {
-            self.events.push((event, Vec::new()));
-            self.events.len() - 1
+            // Fields that were found due went before anything was done, to Redis.
+            let index = if event == Event::HExpired { 0 } else { self.events.len() };
+            self.events.insert(index, (event, Vec::new()));
+            index
         });
         if interest.contains(Interest::FIELDS)
             && let Some((_, fields)) = self.events.get_mut(index)
         {
             fields.push(field.into());
         }
+    }
+
+    /// Adds an event of the key as a whole.
+    pub(super) fn add_of_key(&mut self, event: Event) {
+        self.events.push((event, Vec::new()));
     }
 
     pub(super) fn is_empty(&self) -> bool {

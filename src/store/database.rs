@@ -114,9 +114,7 @@ impl<'a> Database<'a> {
             let access = this.access();
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
-                if access.interest.contains(Interest::MISSES) {
-                    this.record(key, Event::Miss, &[]);
-                }
+                this.record_miss(key);
                 return read(&HashView { body: Body::Missing, access: &access });
             };
             this.count_lookup(|lookups| lookups.hits += 1);
@@ -179,6 +177,9 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let found = this.live(shard, hash, key).is_some();
             this.count_lookup(|lookups| if found { lookups.hits += 1 } else { lookups.misses += 1 });
+            if !found {
+                this.record_miss(key);
+            }
             found
         })
     }
@@ -186,6 +187,13 @@ impl<'a> Database<'a> {
     /// Whether the key exists; not counted as a lookup.
     pub fn exists_quietly(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| this.live(shard, hash, key).is_some())
+    }
+
+    /// Whether the key is there but its time has come; it is left there.
+    pub fn is_expired(&mut self, key: &[u8]) -> bool {
+        self.with_record(key, |this, shard, hash| {
+            shard.find(hash, |(record, ())| record.key() == key).is_some_and(|(record, ())| this.is_due(record))
+        })
     }
 
     /// Moves the key's access clock; tells whether the key exists.
@@ -196,6 +204,7 @@ impl<'a> Database<'a> {
                 record.set_access(access_seconds(this.now));
                 return true;
             }
+            this.record_miss(key);
             false
         })
     }
@@ -221,7 +230,10 @@ impl<'a> Database<'a> {
     /// When the key expires.
     pub fn key_expiry(&mut self, key: &[u8]) -> KeyExpiry {
         self.with_record(key, |this, shard, hash| match this.live(shard, hash, key) {
-            None => KeyExpiry::Missing,
+            None => {
+                this.record_miss(key);
+                KeyExpiry::Missing
+            }
             Some(record) => record.key_expiry().map_or(KeyExpiry::Persistent, KeyExpiry::At),
         })
     }
@@ -377,7 +389,15 @@ impl<'a> Database<'a> {
             return;
         }
         if let Some(log) = self.keyspace.change_log() {
-            log.record(&Change { database: self.index, key, event, fields, origin: self.origin });
+            let (origin, now) = (self.origin, self.now);
+            log.record(&Change { database: self.index, key, event, fields, origin, now });
+        }
+    }
+
+    /// Tells whoever wants to know that a key was asked for which is missing.
+    pub(super) fn record_miss(&self, key: &[u8]) {
+        if self.keyspace.interest().contains(Interest::MISSES) {
+            self.record(key, Event::Miss, &[]);
         }
     }
 
@@ -434,7 +454,8 @@ impl<'a> Database<'a> {
         let before = Footprint::of(record);
         let mut edit = HashEdit::of_record(record, key, access, limits);
         let result = change(&mut edit);
-        let reclaimed = if access.found_due.borrow().is_empty() { 0 } else { edit.remove_found_due() };
+        edit.remove_found_due();
+        let reclaimed = edit.reclaimed();
         let empty = edit.is_empty();
         let events = edit.take_events();
         drop(edit);

@@ -36,7 +36,7 @@ impl Database<'_> {
     /// Renames a key, its expiry included. Renaming a key to itself does nothing.
     pub fn rename(&mut self, from: &[u8], to: &[u8], replace: Replace) -> Transfer {
         if from == to {
-            return match (self.exists(from), replace) {
+            return match (self.exists_quietly(from), replace) {
                 (false, _) => Transfer::NoSource,
                 (true, Replace::Yes) => Transfer::Done,
                 (true, Replace::No) => Transfer::TargetExists,
@@ -106,7 +106,13 @@ impl Pair<'_> {
         source: Source,
     ) -> Result<Option<Record>, Transfer> {
         let Self { this, target, from, to, hashes } = *self;
-        let Some(record) = this.live(shard, hashes.0, from) else { return Err(Transfer::NoSource) };
+        let Some(record) = this.live(shard, hashes.0, from) else {
+            if source == Source::Stays {
+                // Only COPY reads its source, to Redis.
+                this.record_miss(from);
+            }
+            return Err(Transfer::NoSource);
+        };
         let copy = (source == Source::Stays).then(|| record.renamed(to));
         let in_the_way = other.as_deref_mut().unwrap_or(shard);
         if target.live(in_the_way, hashes.1, to).is_some() && replace == Replace::No {
@@ -120,15 +126,17 @@ impl Pair<'_> {
         if let Some(record) = record {
             target.put(other.unwrap_or(shard), hashes.1, record);
         }
-        self.record(source, if replaced.is_some() { Event::Overwritten } else { Event::New });
+        self.record(source);
+        if replaced.is_some() {
+            target.record(to, Event::Overwritten, &[]);
+        }
         Ok(replaced)
     }
 
-    fn record(&self, source: Source, arrival: Event) {
+    fn record(&self, source: Source) {
         let Self { this, target, from, to, .. } = *self;
-        if arrival == Event::New {
-            target.record(to, Event::New, &[]);
-        }
+        // A key that takes another's place is new as well.
+        target.record(to, Event::New, &[]);
         match source {
             Source::Stays => target.record(to, Event::CopyTo, &[]),
             Source::Goes if from == to => {
@@ -139,9 +147,6 @@ impl Pair<'_> {
                 this.record(from, Event::RenameFrom, &[]);
                 target.record(to, Event::RenameTo, &[]);
             }
-        }
-        if arrival == Event::Overwritten {
-            target.record(to, Event::Overwritten, &[]);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod agree; // whether two replies agree, also where they are random
 mod keyspace; // all databases as lines of text
-mod program; // the random programs
+pub mod program; // the random programs
 
 use crate::Case;
 use crate::allowed;

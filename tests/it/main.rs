@@ -21,7 +21,9 @@ mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
 mod linearizability; // histories of overlapping commands, each with an order that explains it
 mod model; // proptest programs against a BTreeMap
+mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
+mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
 mod tidy; // layering, file sizes, a script for every command
 mod tracking; // client-side caching
@@ -40,12 +42,13 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("linearizability", linearizability::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
+    ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),
     ("tidy", tidy::CASES),
     ("tracking", tracking::CASES),
 ];
 
-const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE)];
+const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE), ("notifications", notifications::ORACLE)];
 
 fn main() {
     let arguments = Arguments::from_args();

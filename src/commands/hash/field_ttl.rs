@@ -90,7 +90,8 @@ pub fn hgetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let options = FieldOptions::parse(args, FieldCommand::GetEx, ctx.now)?;
     ctx.reply.array(options.fields.count);
     let Some(expiry) = options.expiry else {
-        ctx.store.view(key, |hash| {
+        // To Redis this is a write also if it changes nothing: a missing key is neither counted nor notified.
+        ctx.store.update(key, |hash| {
             for field in options.fields.iter() {
                 ctx.reply.bulk_or_null(hash.get(field));
             }
@@ -173,7 +174,10 @@ fn report_expiries(
     report: fn(at: UnixMillis, now: UnixMillis) -> i64,
 ) -> Outcome {
     let key = args.next_key()?;
-    let fields = super::trailing_fields(args)?;
+    let fields = super::trailing_fields(args).inspect_err(|_| {
+        // Redis looks the key up first, which may report that it is missing.
+        ctx.store.view(key, |_| ());
+    })?;
     ctx.reply.array(fields.len());
     ctx.store.view(key, |hash| {
         for field in fields {

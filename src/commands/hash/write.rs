@@ -3,7 +3,7 @@
 use crate::base::long_double::LongDouble;
 use crate::base::number::parse_i64;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::store::{HashEdit, SetOutcome};
+use crate::store::{Event, HashEdit, SetOutcome};
 
 /// `HSET key field value [field value ...]` -> integer: number of fields that are new.
 ///
@@ -25,6 +25,7 @@ pub fn hmset(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 pub fn hsetnx(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, field, value) = (args.next_key()?, args.next_bytes()?, args.next_bytes()?);
     let created = ctx.store.update(key, |hash| {
+        hash.reclaim_if_due(field);
         let missing = !hash.contains(field);
         if missing {
             hash.set(field, value);
@@ -102,16 +103,19 @@ fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) 
 }
 
 fn add_integer(hash: &mut HashEdit<'_>, field: &[u8], increment: i64) -> Result<i64, CommandError> {
+    hash.reclaim_if_due(field);
     let old = match hash.get(field) {
         Some(value) => parse_i64(value).ok_or(CommandError::HashValueNotInteger)?,
         None => 0,
     };
     let sum = old.checked_add(increment).ok_or(CommandError::IncrementOverflow)?;
+    hash.announce_sets_as(Event::HIncrBy);
     hash.set_keeping_expiry(field, itoa::Buffer::new().format(sum).as_bytes());
     Ok(sum)
 }
 
 fn add_float(hash: &mut HashEdit<'_>, field: &[u8], increment: &LongDouble) -> Result<Vec<u8>, CommandError> {
+    hash.reclaim_if_due(field);
     let old = parse_long_double(hash.get(field).unwrap_or(b"0")).ok_or(CommandError::HashValueNotFloat)?;
     let sum = old.add(*increment);
     if sum.is_nan() || sum.is_infinite() {
@@ -119,6 +123,7 @@ fn add_float(hash: &mut HashEdit<'_>, field: &[u8], increment: &LongDouble) -> R
     }
     let mut text = Vec::new();
     sum.write_human(&mut text);
+    hash.announce_sets_as(Event::HIncrByFloat);
     hash.set_keeping_expiry(field, &text);
     Ok(text)
 }

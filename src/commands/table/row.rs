@@ -29,6 +29,9 @@ pub(super) const COPY_PAIR: &[KeySpec] = &[keys(1, 0, &[RO, ACCESS]), keys(2, 0,
 pub(super) const RO_AT_2: &[KeySpec] = &[keys(2, 0, &[RO])];
 pub(super) const OW_UPDATE_AT_2: &[KeySpec] = &[keys(2, 0, &[OW, UPDATE])];
 
+pub(super) const SHARD_CHANNEL: &[KeySpec] = &[keys(1, 0, &[KeyFlags::NOT_KEY])];
+pub(super) const SHARD_CHANNELS: &[KeySpec] = &[keys(1, -1, &[KeyFlags::NOT_KEY])];
+
 /// One key specification: the keys from `first` to `last` and what happens to them.
 const fn keys(first: i16, last: i16, uses: &[KeyFlags]) -> KeySpec {
     let mut flags = KeyFlags::empty();
@@ -135,6 +138,11 @@ impl Row {
     /// Part of transactions.
     pub(super) const fn transaction(self) -> Self {
         self.group("transactions").acl(Acl::TRANSACTION)
+    }
+
+    /// Part of Pub/Sub.
+    pub(super) const fn pubsub(self) -> Self {
+        self.group("pubsub").flag(CommandFlags::PUBSUB).acl(Acl::PUBSUB).any_state()
     }
 
     /// Of the hash family.

@@ -51,6 +51,8 @@ pub struct HashEdit<'a> {
     limits: HashLimits,
     reserve: usize,
     events: EventList,
+    /// Number of fields removed because they were found due.
+    reclaimed: usize,
     /// What setting a field is called.
     set_event: Event,
     /// Whether more pairs are being set than a listpack may hold.
@@ -83,7 +85,7 @@ impl<'a> HashEdit<'a> {
         limits: HashLimits,
     ) -> Self {
         let (events, set_event) = (EventList::default(), Event::HSet);
-        Self { slot, body, key, access, limits, reserve: 0, events, set_event, is_many: false }
+        Self { slot, body, key, access, limits, reserve: 0, events, reclaimed: 0, set_event, is_many: false }
     }
 
     /// What has been done so far, if anybody wants to know.
@@ -95,6 +97,28 @@ impl<'a> HashEdit<'a> {
         if !self.access.interest.is_empty() {
             self.events.add(event, field, self.access.interest);
         }
+    }
+
+    /// Reclaims a field that is due before it is set anew. If it was the last, then the key goes with it, its expiry too,
+    /// and comes to be anew: so it is in Redis for commands that look before they set.
+    pub fn reclaim_if_due(&mut self, field: &[u8]) {
+        if self.contains(field) || self.access.found_due.borrow().is_empty() {
+            return;
+        }
+        self.remove_found_due();
+        if self.is_empty() {
+            self.clear();
+            self.clear_key_expiry();
+            if !self.access.interest.is_empty() {
+                self.events.add_of_key(Event::Del);
+                self.events.add_of_key(Event::New);
+            }
+        }
+    }
+
+    /// Number of fields that have been removed because they were found due.
+    pub(in crate::store) fn reclaimed(&self) -> usize {
+        self.reclaimed
     }
 
     /// Says that the fields set from now on are set by counting: `hincrby` or `hincrbyfloat` instead of `hset`.
@@ -182,6 +206,7 @@ impl<'a> HashEdit<'a> {
     }
 
     fn set_with_expiry(&mut self, field: &[u8], value: &[u8], old: OldExpiry) -> SetOutcome {
+        self.remove_found_due();
         self.before_set(field, value);
         let access = self.access;
         let kept = |expiry: Option<UnixMillis>| expiry.filter(|_| old == OldExpiry::Stays && !access.is_due(expiry));
@@ -245,6 +270,7 @@ impl<'a> HashEdit<'a> {
 
     /// Removes a field, due or not; tells whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
+        self.remove_found_due();
         self.remove_because(Event::HDel, field)
     }
 
@@ -364,12 +390,19 @@ impl<'a> HashEdit<'a> {
         removed
     }
 
-    /// Removes the fields that were asked for and found due in this access; gives their number.
-    pub(in crate::store) fn remove_found_due(&mut self) -> usize {
+    /// Removes the fields that were asked for and found due in this access.
+    pub(in crate::store) fn remove_found_due(&mut self) {
+        if self.access.found_due.borrow().is_empty() {
+            return;
+        }
         let found = self.access.found_due.take();
         let still_due =
             |edit: &Self, field: &[u8]| edit.view().find(field).is_some_and(|entry| edit.access.is_due(entry.expiry));
-        found.into_iter().filter(|field| still_due(self, field) && self.remove_because(Event::HExpired, field)).count()
+        for field in found {
+            if still_due(self, &field) && self.remove_because(Event::HExpired, &field) {
+                self.reclaimed += 1;
+            }
+        }
     }
 
     fn add_flags(&mut self, flags: RecordFlags) {

@@ -1,6 +1,8 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
 mod locks;
+mod long;
+mod observe;
 mod transaction;
 
 use std::borrow::Cow;
@@ -37,16 +39,26 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::Fixed(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
-/// Runs one request and writes exactly one reply (or none, if the client wants none).
+/// On which thread a request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// On a worker, which has other clients to serve.
+    Worker,
+    /// On a thread of its own.
+    Aside,
+}
+
+/// Runs one request and writes exactly one reply (or none, if the client wants none). False if nothing has been done
+/// because the request takes too long for a worker.
 pub fn dispatch(
     services: &Services,
     session: &mut Session,
     reply: &mut ReplyWriter,
-    mut args: Args<'_>,
-    now: UnixMillis,
-) {
+    (mut args, now, place): (Args<'_>, UnixMillis, Where),
+) -> bool {
     let mark = reply.mark();
     let outcome = match admit(services, session, &mut args) {
+        Ok(command) if place == Where::Worker && long::takes_long(services, session, command, args) => return false,
         Ok(command) if session.transaction.is_some() && !command.spec.runs_in_multi() => {
             queue(services, session, command, args);
             reply.simple("QUEUED");
@@ -61,6 +73,7 @@ pub fn dispatch(
         }
     };
     finish(session, reply, mark, outcome);
+    observe::end_caching(session, args);
     let has_pushed = std::mem::take(&mut session.has_pushed);
     if session.reply_mode != ReplyMode::On && !has_pushed {
         reply.truncate(mark);
@@ -70,6 +83,7 @@ pub fn dispatch(
         ReplyMode::Skipping => ReplyMode::On,
         lasting => lasting,
     };
+    true
 }
 
 /// Writes the error, if there is one, in place of what the handler has written since `mark`.
@@ -89,16 +103,20 @@ fn run(
     now: UnixMillis,
     (command, mut args): (Command, Args<'_>),
 ) -> Outcome {
-    if locks::needs_locks(command.spec, args) {
+    if locks::needs_locks(command.spec, command.id, args) || observe::remembers(session, command.spec) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
-        return call(services, session, reply, &mut args, (now, Some(&held)), command);
+        // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
+        return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
-    call(services, session, reply, &mut args, (now, None), command)?;
+    let outcome = call(services, session, reply, &mut args, (now, None), command);
     if let Some(transaction) = session.ready.take() {
-        transaction::execute(services, session, reply, now, &transaction);
+        transaction::execute(services, session, reply, &transaction);
     }
-    Ok(())
+    if command.id == table::Command::Exec.id() {
+        observe::show(services, session, args);
+    }
+    outcome
 }
 
 /// Queues a command until EXEC.
@@ -118,12 +136,11 @@ fn queue(services: &Services, session: &mut Session, command: Command, args: Arg
 pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now: UnixMillis) -> bool {
     match services.pause.mode(now) {
         None => false,
-        Some(PauseMode::All) => true,
+        _ if session.client.monitoring.load(Ordering::Relaxed) => false,
+        Some(PauseMode::All) => admit(services, session, &mut args).is_ok(),
         Some(PauseMode::Write) => admit(services, session, &mut args).is_ok_and(|command| {
-            let writes = |flags: CommandFlags| flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE);
-            let queued = session.transaction.iter().flat_map(|transaction| &transaction.queue);
-            writes(command.spec.flags)
-                || (command.id == table::Command::Exec.id() && queued.map(|queued| queued.spec.flags).any(writes))
+            let flags = observe::flags_with_queue(session, command.spec, command.id);
+            flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
         }),
     }
 }
@@ -132,6 +149,10 @@ pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now
 pub fn leave(services: &Services, session: &mut Session) {
     session.unwatch(services);
     services.pubsub.leave(&session.client, &mut session.subscriptions);
+    services.changes.tracking.disable(&services.keyspace, &session.client);
+    services.monitors.remove(&session.client);
+    // Whoever still knows the client takes it for gone.
+    session.client.mailbox.close();
     services.clients.disconnect(session.client.id);
 }
 
@@ -181,6 +202,7 @@ fn call(
     let mut context = Context { session, reply, store, services, now };
     context.session.client.last_command.store(u64::from(command.id.0), Ordering::Relaxed);
     let outcome = (command.handler)(&mut context, args);
+    observe::after(&context, command.spec, *args);
     let (lookups, counters) = (context.store.lookups(), &context.session.counters);
     counters.hits.add(lookups.hits);
     counters.misses.add(lookups.misses);
@@ -224,6 +246,9 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             spec.full_name
         )));
+    }
+    if session.client.monitoring.load(Ordering::Relaxed) && observe::may_touch_data(session, spec, id) {
+        return refuse(CommandError::Fixed("ERR Replica can't interact with the keyspace"));
     }
     match spec.handler {
         Some(handler) => Ok(Command { spec, id, handler }),

@@ -12,10 +12,15 @@
 //! Invariants:
 //!
 //! 1. Nothing below `net` awaits. A command runs start to end on its connection's worker.
-//! 2. No lock outlives a store closure, and none is taken while another is held, except two shards in ascending order.
-//! 3. Operations on two keys (RENAME, COPY, MOVE) hold both shards: they are atomic.
-//! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, the time expiry takes.
-//! 5. Time comes from [`base::clock`], read once per batch of requests.
+//! 2. A command on one key locks one shard, for the length of a store closure. Whatever touches several places (EXEC, DEL
+//!    of two keys, RENAME, SWAPDB, FLUSHALL) locks all shards concerned, each once, in ascending order of database and
+//!    shard, so that it is atomic and nobody waits in a circle.
+//! 3. A change is reported to `services::changes` under the lock of its shard. The locks behind that (watches,
+//!    subscriptions, tracking, mailboxes) come after the shards: the store is not called while one is held, and nothing
+//!    locked but what follows in the order that its module names. Mailboxes are last.
+//! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, mailboxes, the queue of MULTI, the time
+//!    expiry takes. What another thread must tell a connection goes through its mailbox.
+//! 5. Time comes from [`base::clock`], read once per batch of requests, and anew by whoever locks several shards.
 //! 6. No input makes the server panic, overflow its stack or hold memory beyond its limits. A panic in a command ends
 //!    that client's connection, not the process.
 

@@ -16,6 +16,9 @@ use crate::store::{HashLimits, Keyspace};
 /// How often the background looks for what is due.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it looks for what is to be freed.
+const FREE_EVERY: Duration = Duration::from_millis(20);
+
 /// How long it may take each time: a quarter of one core.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 
@@ -53,6 +56,7 @@ async fn serve(services: Arc<Services>) -> std::io::Result<()> {
         tasks.spawn(async move { dealer.accept_unix(listener, path).await });
     }
     start_expiry(&services)?;
+    start_freeing(&services)?;
     tracing::info!(version = HASHD_VERSION, port, bind = config.bind(), threads, "ready to accept connections");
 
     let why = stop_signal(&services).await?;
@@ -83,14 +87,27 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
     std::thread::Builder::new().name("expire".into()).spawn(move || {
         while let Some(services) = services.upgrade() {
             services.keyspace.set_limits(limits(&services.config));
-            services.keyspace.free_removed();
             if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
                 let started = Instant::now();
                 let now = services.clock.now();
                 services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);
+                services.changes.tracking.broadcast();
             }
             drop(services);
             std::thread::sleep(EXPIRE_EVERY);
+        }
+    })?;
+    Ok(())
+}
+
+/// Frees what has been removed and is big, on a thread of its own.
+fn start_freeing(services: &Arc<Services>) -> std::io::Result<()> {
+    let services = Arc::downgrade(services);
+    std::thread::Builder::new().name("free".into()).spawn(move || {
+        while let Some(services) = services.upgrade() {
+            services.keyspace.free_removed();
+            drop(services);
+            std::thread::sleep(FREE_EVERY);
         }
     })?;
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashd::base::clock::{Clock, UnixMillis};
 use hashd::commands::table;
 use hashd::config::Config;
-use hashd::dispatch::dispatch;
+use hashd::dispatch::{Where, dispatch};
 use hashd::handler::{Args, Session};
 use hashd::resp::decode::{DecodeLimits, Decoder};
 use hashd::resp::reply::{ReplyWriter, RespVersion};
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = DecodeLimits { max_bulk: 1 << 20, unauthenticated: false };
     while let Ok(()) = decoder.advance(bytes, limits, 16) {
         let Some((buffer, ranges)) = decoder.next(bytes) else { break };
-        dispatch(&services, &mut session, &mut reply, Args::new(buffer, ranges), now);
+        dispatch(&services, &mut session, &mut reply, (Args::new(buffer, ranges), now, Where::Aside));
         decoder.step();
         let text = reply.as_bytes();
         assert!(text.is_empty() || text.ends_with(b"\r\n"), "a reply that does not end");

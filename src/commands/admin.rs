@@ -75,6 +75,20 @@ pub fn config_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// `MONITOR` -> OK, and from then on a line for every command that any client runs, until RESET.
+///
+/// Asked again, it says nothing, as in Redis.
+pub fn monitor(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
+    if ctx.session.is_executing {
+        return Err(CommandError::Fixed("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    if !ctx.session.client.monitoring.load(Ordering::Relaxed) {
+        ctx.services.monitors.add(&ctx.session.client);
+        ctx.reply.ok();
+    }
+    Ok(())
+}
+
 /// `TIME` -> array: seconds since the Unix epoch, and microseconds within the second.
 pub fn time(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     let now = i64::try_from(clock::unix_micros()).unwrap_or(i64::MAX);

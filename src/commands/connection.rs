@@ -134,6 +134,8 @@ pub fn reset(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     session.reply_mode = ReplyMode::On;
     session.end_transaction();
     session.unwatch(ctx.services);
+    ctx.services.changes.tracking.disable(&ctx.services.keyspace, &session.client);
+    ctx.services.monitors.remove(&session.client);
     session.fieldsets.clear();
     session.client.fieldset_memory.store(0, Ordering::Relaxed);
     session.client.no_evict.store(false, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
 use crate::handler::{Args, Context, Outcome};
+use crate::services::clients::Client;
 use crate::services::pubsub::Kind;
 use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
@@ -94,9 +95,13 @@ fn server(text: &mut Text, ctx: &Context<'_>) {
 fn clients(text: &mut Text, ctx: &Context<'_>) {
     text.line("connected_clients", ctx.services.clients.len());
     text.line("maxclients", ctx.services.config.maxclients());
-    text.line("blocked_clients", 0);
-    let listening = ctx.services.clients.all().iter().filter(|client| client.is_listening()).count();
-    text.line("pubsub_clients", listening);
+    let clients = ctx.services.clients.all();
+    let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
+    text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
+    text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
+    text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
+    let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
+    text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
 }
 
 /// `used_memory` is the resident set too: the allocator's own count is not available here.
@@ -136,6 +141,10 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("pubsub_channels", ctx.services.pubsub.active_count(Kind::Channel));
     text.line("pubsub_patterns", ctx.services.pubsub.active_count(Kind::Pattern));
     text.line("pubsubshard_channels", ctx.services.pubsub.active_count(Kind::Shard));
+    let tracking = ctx.services.changes.tracking.totals();
+    text.line("tracking_total_keys", tracking.keys);
+    text.line("tracking_total_items", tracking.items);
+    text.line("tracking_total_prefixes", tracking.prefixes);
     text.line("total_error_replies", totals.error_replies);
 }
 

@@ -360,12 +360,14 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     let is_leaf = argument.arguments.is_empty();
     let is_key = argument.kind == Kind::Value("key");
     let has_flags = argument.optional || argument.multiple;
-    let parts = [is_leaf, is_key, argument.token.is_some(), argument.since.is_some(), has_flags, !is_leaf];
-    reply.map(2 + parts.iter().filter(|part| **part).count());
+    let dates = [("since", argument.since), ("deprecated_since", argument.deprecated_since)];
+    let parts = [is_leaf, is_key, argument.token.is_some(), has_flags, !is_leaf];
+    let dates_known = dates.iter().filter(|(_, version)| version.is_some()).count();
+    reply.map(2 + dates_known + parts.iter().filter(|part| **part).count());
     write_pair(reply, "name", &argument.name);
     write_pair(reply, "type", argument.kind.name());
     if is_leaf {
-        write_pair(reply, "display_text", &argument.name);
+        write_pair(reply, "display_text", argument.display.unwrap_or(&argument.name));
     }
     if is_key {
         reply.bulk(b"key_spec_index");
@@ -375,12 +377,18 @@ fn write_argument(reply: &mut ReplyWriter, argument: &Argument, next_key: &mut i
     if let Some(token) = argument.token {
         write_pair(reply, "token", token);
     }
-    if let Some(since) = argument.since {
-        write_pair(reply, "since", since);
+    for (name, version) in dates {
+        if let Some(version) = version {
+            write_pair(reply, name, version);
+        }
     }
     if has_flags {
         reply.bulk(b"flags");
-        let flags = [(argument.optional, "optional"), (argument.multiple, "multiple")];
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
         write_names(reply, &flags, |is_set| is_set);
     }
     if !is_leaf {

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod pubsub;
 pub mod table;
 pub mod transaction;
+pub mod wait;
 
 use crate::handler::ReplyWriter;
 

@@ -5,14 +5,17 @@
 
 pub mod history;
 mod lookup;
+mod query;
 mod row;
 pub mod syntax;
 
-use super::{admin, client, connection, debug, hash, info, introspect, keys, pubsub, transaction};
+use super::client::{kill, list, pause, tracking};
+use super::{admin, client, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
 use lookup::NameIndex;
+pub use query::{all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 use row::{
     COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
     RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, SHARD_CHANNEL,
@@ -148,7 +151,7 @@ commands! {
     HmGet => read("hmget", -3, hash::read::hmget).fast().hash().keys(RO_ACCESS)
         .doc("2.0.0", "O(N) where N is the number of fields being requested.",
             "Returns the values of all fields in a hash.", "key field [field ...]");
-    HGetAll => read("hgetall", 2, hash::read::hgetall).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HGetAll => read("hgetall", 2, hash::read::hgetall).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields and values in a hash.", "key");
     HExists => read("hexists", 3, hash::read::hexists).fast().hash().keys(RO_ONLY)
         .doc("2.0.0", "O(1)", "Determines whether a field exists in a hash.", "key field");
@@ -156,16 +159,16 @@ commands! {
         .doc("2.0.0", "O(1)", "Returns the number of fields in a hash.", "key");
     HStrLen => read("hstrlen", 3, hash::read::hstrlen).fast().hash().keys(RO_ONLY)
         .doc("3.2.0", "O(1)", "Returns the length of the value of a field.", "key field");
-    HKeys => read("hkeys", 2, hash::read::hkeys).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HKeys => read("hkeys", 2, hash::read::hkeys).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields in a hash.", "key");
-    HVals => read("hvals", 2, hash::read::hvals).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
+    HVals => read("hvals", 2, hash::read::hvals).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all values in a hash.", "key");
     HScan => read("hscan", -3, hash::scan::hscan).hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
             return back to 0. N is the number of elements inside the collection.",
             "Iterates over fields and values of a hash.", "key cursor [MATCH pattern] [COUNT count] [NOVALUES]");
-    HRandField => read("hrandfield", -2, hash::scan::hrandfield).hash().keys(RO_ACCESS)
+    HRandField => read("hrandfield", -2, hash::scan::hrandfield).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS)
         .tips(&["nondeterministic_output"])
         .doc("6.2.0", "O(N) where N is the number of fields returned",
             "Returns one or more random fields from a hash.", "key [count [WITHVALUES]]=options");
@@ -272,7 +275,7 @@ commands! {
     RandomKey => read("randomkey", 1, keys::randomkey).reach(Database).keyspace()
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
         .doc("1.0.0", "O(1)", "Returns a random key name from the database.", "");
-    Keys => read("keys", 2, keys::keys).reach(Database).keyspace().acl(Acl::DANGEROUS)
+    Keys => read("keys", 2, keys::keys).flag(CommandFlags::WHOLE).reach(Database).keyspace().acl(Acl::DANGEROUS)
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
         .doc("1.0.0",
             "O(N) with N being the number of keys in the database, under the assumption that the key names in the \
@@ -360,10 +363,10 @@ commands! {
     => {
         ClientId => other("client|id", 2, client::id).any_state().noscript().connection()
             .doc("5.0.0", "O(1)", "Returns the unique client ID of the connection.", ""),
-        ClientInfo => other("client|info", 2, client::info).any_state().noscript().connection()
+        ClientInfo => other("client|info", 2, list::info).any_state().noscript().connection()
             .tips(&["nondeterministic_output"])
             .doc("6.2.0", "O(1)", "Returns information about the connection.", ""),
-        ClientList => other("client|list", -2, client::list).any_state().admin().noscript().connection()
+        ClientList => other("client|list", -2, list::list).any_state().admin().noscript().connection()
             .tips(&["nondeterministic_output"])
             .doc("2.4.0", "O(N) where N is the number of client connections", "Lists open connections.",
                 "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>=client-type@5.0.0] [ID client-id [client-id ...]@6.2.0]"),
@@ -384,6 +387,35 @@ commands! {
             .doc("7.2.0", "O(1)",
                 "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
                 "<ON | OFF>=enabled"),
+        ClientKill => other("client|kill", -3, kill::kill).any_state().admin().noscript().connection()
+            .doc("2.4.0", "O(N) where N is the number of client connections", "Terminates open connections.",
+                "<ip:port=old-format~2.8.12 | <[ID client-id@2.8.12] | [TYPE <NORMAL | MASTER@3.2.0 | SLAVE | \
+                REPLICA@5.0.0 | PUBSUB>=client-type@2.8.12] | [USER username] | [ADDR ip:port=addr] | [LADDR \
+                ip:port=laddr@6.2.0] | [SKIPME <YES | NO>=skipme] | [MAXAGE maxage@7.4.0]>=new-format+>=filter"),
+        ClientPause => other("client|pause", -3, pause::pause).any_state().admin().noscript().connection()
+            .doc("3.0.0", "O(1)", "Suspends commands processing.", "timeout [WRITE | ALL]=mode@6.2.0"),
+        ClientUnpause => other("client|unpause", 2, pause::unpause).any_state().admin().noscript().connection()
+            .doc("6.2.0", "O(N) Where N is the number of paused clients",
+                "Resumes processing commands from paused clients.", ""),
+        ClientUnblock => other("client|unblock", -3, pause::unblock).any_state().admin().noscript().connection()
+            .doc("5.0.0", "O(log N) where N is the number of client connections",
+                "Unblocks a client blocked by a blocking command from a different connection.",
+                "client-id [TIMEOUT | ERROR]=unblock-type"),
+        ClientTracking => other("client|tracking", -3, tracking::tracking).any_state().noscript().connection()
+            .doc("6.0.0", "O(1). Some options may introduce additional complexity.",
+                "Controls server-assisted client-side caching for the connection.",
+                "<ON | OFF>=status [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] \
+                [NOLOOP]"),
+        ClientTrackingInfo => other("client|trackinginfo", 2, tracking::trackinginfo).any_state().noscript()
+            .connection()
+            .doc("6.2.0", "O(1)",
+                "Returns information about server-assisted client-side caching for the connection.", ""),
+        ClientCaching => other("client|caching", 3, tracking::caching).any_state().noscript().connection()
+            .doc("6.0.0", "O(1)", "Instructs the server whether to track the keys in the next request.",
+                "<YES | NO>=mode"),
+        ClientGetRedir => other("client|getredir", 2, tracking::getredir).any_state().noscript().connection()
+            .doc("6.0.0", "O(1)",
+                "Returns the client ID to which the connection's tracking notifications are redirected.", ""),
         ClientHelp => other("client|help", 2, client::help).any_state().connection()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
@@ -437,6 +469,20 @@ commands! {
         ConfigHelp => other("config|help", 2, admin::config_help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
+    Monitor => other("monitor", 1, admin::monitor).any_state().admin().noscript().server()
+        .doc("1.0.0", "", "Listens for all requests received by the server in real-time.", "");
+    Wait => other("wait", 3, wait::wait).flag(CommandFlags::BLOCKING).group("generic").acl(Acl::BLOCKING)
+        .acl(Acl::CONNECTION).tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc("3.0.0", "O(1)",
+            "Blocks until the asynchronous replication of all preceding write commands sent by the connection is \
+            completed.",
+            "numreplicas timeout");
+    WaitAof => other("waitaof", 4, wait::waitaof).flag(CommandFlags::BLOCKING).group("generic").acl(Acl::BLOCKING)
+        .acl(Acl::CONNECTION).tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc("7.2.0", "O(1)",
+            "Blocks until all of the preceding write commands sent by the connection are written to the append-only \
+            file of the master and/or replicas.",
+            "numlocal numreplicas timeout");
     Time => other("time", 1, admin::time).any_state().fast().server().tips(&["nondeterministic_output"])
         .doc("2.6.0", "O(1)", "Returns the server time.", "");
     Lolwut => read("lolwut", -1, admin::lolwut).fast().server()
@@ -483,93 +529,5 @@ impl Command {
     /// The command's id.
     pub const fn id(self) -> CommandId {
         CommandId(self as u16)
-    }
-}
-
-/// The command called `name`, in any case.
-#[inline]
-pub fn lookup(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
-    let position = INDEX.find(name)?;
-    TABLE.get(position).zip(IDS.get(position).copied())
-}
-
-/// The subcommand called `name`, in any case, of the container that [`lookup`] gave.
-#[inline]
-pub fn lookup_subcommand(
-    container: &'static Spec,
-    container_id: CommandId,
-    name: &[u8],
-) -> Option<(&'static Spec, CommandId)> {
-    let (spec, id) =
-        subcommands(container, container_id).find(|(spec, _)| spec.name.as_bytes().eq_ignore_ascii_case(name))?;
-    Some((spec, id))
-}
-
-/// The command called `name`, which may be the full name of a subcommand (`client|setname`).
-pub fn lookup_full_name(name: &[u8]) -> Option<(&'static Spec, CommandId)> {
-    match name.iter().position(|&byte| byte == b'|').and_then(|at| name.split_at_checked(at)) {
-        None => lookup(name),
-        Some((container, rest)) => {
-            let (spec, id) = lookup(container)?;
-            lookup_subcommand(spec, id, rest.get(1..)?)
-        }
-    }
-}
-
-/// The commands that are no subcommands.
-pub fn top_level() -> impl ExactSizeIterator<Item = (&'static Spec, CommandId)> {
-    TABLE.iter().zip(IDS.iter().copied())
-}
-
-/// The subcommands of a container.
-pub fn subcommands(
-    container: &'static Spec,
-    container_id: CommandId,
-) -> impl ExactSizeIterator<Item = (&'static Spec, CommandId)> {
-    let ids = (1..=u16::MAX).map(move |offset| CommandId(container_id.0.saturating_add(offset)));
-    container.subcommands.iter().zip(ids)
-}
-
-/// All commands, each followed by its subcommands: in the order of their ids.
-pub fn all() -> impl Iterator<Item = (&'static Spec, CommandId)> {
-    top_level().flat_map(|(spec, id)| std::iter::once((spec, id)).chain(subcommands(spec, id)))
-}
-
-/// Full names of all commands in the order of their ids.
-pub fn names() -> Vec<&'static str> {
-    ROWS.iter().map(|row| row.full_name()).collect()
-}
-
-/// The hints that `COMMAND INFO` gives to cluster proxies about a command.
-pub fn tips(id: CommandId) -> &'static [&'static str] {
-    ROWS.get(usize::from(id.0)).map_or(&[], |row| row.all_tips())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_names_and_lookups_agree() {
-        let all: Vec<_> = all().collect();
-        assert_eq!(all.iter().map(|(spec, _)| spec.full_name).collect::<Vec<_>>(), names());
-        for (position, (spec, id)) in all.iter().enumerate() {
-            assert_eq!(usize::from(id.0), position);
-            let upper = spec.full_name.to_ascii_uppercase();
-            let (found, found_id) = lookup_full_name(upper.as_bytes()).unwrap();
-            assert_eq!((found.full_name, found_id), (spec.full_name, *id));
-        }
-        assert!(lookup(b"get").is_none() && lookup(b"").is_none() && lookup(&[b'h'; 1000]).is_none());
-        for unknown in [&b"h"[..], b"hset\0", b"hse", b"h3et", b"hset ", b"del\0", b"hincrbyfloa", b"HSET|x"] {
-            assert!(lookup(unknown).is_none(), "{}", unknown.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn every_syntax_is_well_formed() {
-        for (spec, _) in all() {
-            let words = spec.docs.syntax.split_whitespace().count();
-            assert_eq!(syntax::parse(spec.docs.syntax).is_empty(), words == 0, "{}", spec.full_name);
-        }
     }
 }

@@ -52,8 +52,10 @@ pub fn watch(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if !ctx.session.watched.insert(watched) {
             continue;
         }
-        ctx.services.changes.watches.add(&ctx.services.keyspace, ctx.session.database, key, &ctx.session.broken);
         // What is due goes now, so that its going does not break the transaction later.
+        ctx.store.exists_quietly(key);
+        ctx.services.changes.watches.add(&ctx.services.keyspace, ctx.session.database, key, &ctx.session.broken);
+        // Whoever locks the key's shard after this sees that it is watched.
         ctx.store.exists_quietly(key);
     }
     ctx.session.client.watching.store(ctx.session.watched.len(), Ordering::Relaxed);

@@ -5,15 +5,18 @@ use crate::commands::table;
 use crate::handler::session::Transaction;
 use crate::handler::{Args, CommandFlags, Reach, Spec};
 use crate::services::Services;
+use crate::services::stats::CommandId;
 use crate::store::Lock;
 
 /// Whether a command that comes by itself touches several places, which must be locked together. RENAME, COPY and MOVE
 /// lock their two keys themselves.
-pub(super) fn needs_locks(spec: &Spec, args: Args<'_>) -> bool {
+pub(super) fn needs_locks(spec: &Spec, id: CommandId, args: Args<'_>) -> bool {
     match spec.reach {
         Reach::Keys => args.argc() > 2 && spec.keys.first().is_some_and(|keys| keys.last != 0),
         Reach::KeysElsewhere => false,
-        Reach::Database | Reach::NamedDatabases | Reach::Everything => spec.flags.contains(CommandFlags::WRITE),
+        // The count of keys moves twice in a RENAME and many times in EXEC: DBSIZE must not look in between.
+        Reach::Database => spec.flags.contains(CommandFlags::WRITE) || id == table::Command::DbSize.id(),
+        Reach::NamedDatabases | Reach::Everything => spec.flags.contains(CommandFlags::WRITE),
     }
 }
 

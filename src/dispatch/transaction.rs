@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use super::{Command, Refusal, call, finish, locks};
-use crate::base::clock::UnixMillis;
 use crate::commands::table;
 use crate::handler::session::Transaction;
 use crate::handler::{CommandError, Session};
@@ -11,16 +10,12 @@ use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
 
 /// Runs a transaction as one, or answers null if a watched key has changed.
-pub(super) fn execute(
-    services: &Services,
-    session: &mut Session,
-    reply: &mut ReplyWriter,
-    now: UnixMillis,
-    transaction: &Transaction,
-) {
+pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut ReplyWriter, transaction: &Transaction) {
     let watched = session.watched.iter().map(|(database, key)| (*database, &**key));
     let wanted = locks::of_transaction(services, session.database, transaction, watched);
     let held = services.keyspace.lock(&wanted);
+    // The time of the batch may be before others reclaimed some of what is due: the rest must be due here too.
+    let now = services.clock.now();
     let mut is_expired = false;
     for (database, key) in &session.watched {
         // That a watched key's time has come breaks the transaction like any other change.

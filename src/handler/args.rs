@@ -116,6 +116,13 @@ impl<'a> Args<'a> {
         existing_database(i32::try_from(self.next_i64()?).map_err(|_| CommandError::NotInt32)?, count)
     }
 
+    /// Takes the next argument as a time to wait in milliseconds.
+    pub fn next_timeout(&mut self) -> Result<i64, CommandError> {
+        const NOT_INTEGER: CommandError = CommandError::Fixed("ERR timeout is not an integer or out of range");
+        let timeout = number::parse_i64(self.next_bytes()?).ok_or(NOT_INTEGER)?;
+        if timeout < 0 { Err(CommandError::Fixed("ERR timeout is negative")) } else { Ok(timeout) }
+    }
+
     /// Takes the next argument as the COUNT of SCAN or HSCAN.
     pub fn next_scan_count(&mut self) -> Result<usize, CommandError> {
         usize::try_from(self.next_i64()?).ok().filter(|&count| count > 0).ok_or(CommandError::Syntax)

@@ -38,6 +38,8 @@ pub enum Wait {
     Replicas,
     /// WAITAOF: replies whether the log is synced here, and on how many replicas.
     AppendOnlyFile,
+    /// Either of a client that wants no reply.
+    Unheard,
 }
 
 /// Which replies the client wants (`CLIENT REPLY`).
@@ -116,6 +118,7 @@ impl Session {
     /// A fresh session for `client`; `authenticated` tells whether the server asks no password.
     pub fn new(client: Arc<Client>, authenticated: bool, counters: Arc<WorkerCounters>) -> Self {
         Self {
+            broken: Arc::clone(&client.broken),
             client,
             counters,
             database: 0,
@@ -126,7 +129,6 @@ impl Session {
             ready: None,
             is_executing: false,
             watched: HashSet::new(),
-            broken: Broken::default(),
             subscriptions: Subscriptions::default(),
             has_pushed: false,
             fieldsets: HashMap::new(),

@@ -47,6 +47,8 @@ bitflags::bitflags! {
         const MAY_REPLICATE = 1 << 17;
         /// Runs at once inside MULTI; `COMMAND INFO` does not tell.
         const NOT_QUEUED = 1 << 19;
+        /// Looks at all fields of a hash, or at all keys, which may take long; `COMMAND INFO` does not tell.
+        const WHOLE = 1 << 20;
         /// Refused unless the configuration allows it to this client; `COMMAND INFO` does not tell.
         const PROTECTED = 1 << 18;
     }

@@ -2,4 +2,5 @@
 
 pub mod connection;
 pub mod listener;
+mod work;
 pub mod worker;

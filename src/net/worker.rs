@@ -9,6 +9,9 @@ use crate::services::Services;
 use crate::services::clients::Client;
 use crate::services::stats::WorkerCounters;
 
+/// Threads of a worker for requests that take long.
+const LONG_AT_A_TIME: usize = 4;
+
 /// A client socket on its way from the listener to its worker.
 #[derive(Debug)]
 pub enum Incoming {
@@ -30,7 +33,8 @@ impl Worker {
     pub fn start(index: usize, services: Arc<Services>) -> std::io::Result<Self> {
         let counters = services.stats.add_worker();
         let (incoming, receiver) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LONG_AT_A_TIME).build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             tokio::task::LocalSet::new().block_on(&runtime, accept(receiver, services, counters));
         })?;

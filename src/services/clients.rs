@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 
 use super::mailbox::Mailbox;
 use super::stats::{CommandId, Counter};
+use super::tracking::TrackingMode;
+use super::watch::Broken;
 use crate::base::clock::UnixMillis;
+use crate::config::Config;
 
 /// Names a connection for as long as the server runs; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +71,14 @@ pub struct Client {
     pub mailbox: Mailbox,
     /// Whether a command of it waits (WAIT, WAITAOF).
     pub blocked: AtomicBool,
+    /// Whether CLIENT PAUSE holds its next command back.
+    pub paused: AtomicBool,
+    /// Whether it is shown what all clients do (MONITOR).
+    pub monitoring: AtomicBool,
+    /// CLIENT TRACKING
+    pub tracking: TrackingMode,
+    /// Set when a key that it watches has changed.
+    pub broken: Broken,
     /// Commands queued since MULTI; -1 outside a transaction.
     pub queued: AtomicI64,
     /// Keys watched.
@@ -104,8 +115,12 @@ impl Client {
             fieldset_memory: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::of(id.0),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            monitoring: AtomicBool::new(false),
+            tracking: TrackingMode::default(),
+            broken: Broken::default(),
             queued: AtomicI64::new(-1),
             watching: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
@@ -120,10 +135,33 @@ impl Client {
         [&self.channels, &self.patterns, &self.shard_channels].iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
+    /// What CLIENT LIST and CLIENT KILL call its type, of which [`Client::tell`] also takes its limits.
+    pub fn class(&self) -> Class {
+        if self.is_listening() { Class::PubSub } else { Class::Normal }
+    }
+
+    /// Leaves a message, unless so many gather that `client-output-buffer-limit` closes the client.
+    pub fn tell(&self, message: &[u8], config: &Config, now: UnixMillis) {
+        self.mailbox.push(message, config.output_buffer_limit(self.class() as usize), now);
+    }
+
     /// The last command, if there was one.
     pub fn last_command(&self) -> Option<CommandId> {
         u16::try_from(self.last_command.load(Ordering::Relaxed)).ok().map(CommandId)
     }
+}
+
+/// The types of clients that `client-output-buffer-limit` tells apart, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Neither of the others; those that MONITOR too.
+    Normal,
+    /// A replica of this server; there are none.
+    Replica,
+    /// Subscribed to something.
+    PubSub,
+    /// The primary of this server; there is none, and no limits for it.
+    Primary,
 }
 
 /// Where a connection comes from.
@@ -164,9 +202,14 @@ impl Clients {
         self.connected.lock().remove(&id);
     }
 
-    /// Everyone connected now, oldest first.
+    /// Everyone connected now, oldest first, but those that have been told to go.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        self.connected.lock().values().cloned().collect()
+        self.connected.lock().values().filter(|client| !client.mailbox.is_closed()).cloned().collect()
+    }
+
+    /// The client with an id, unless it has been told to go.
+    pub fn find(&self, id: ClientId) -> Option<Arc<Client>> {
+        self.connected.lock().get(&id).filter(|client| !client.mailbox.is_closed()).cloned()
     }
 
     /// Number of connections.

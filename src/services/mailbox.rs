@@ -34,19 +34,27 @@ struct State {
 /// A connection's mailbox. Anyone may put something in; the connection alone takes it out.
 #[derive(Debug, Default)]
 pub struct Mailbox {
+    /// The client's id, for the log.
+    owner: u64,
     has_mail: AtomicBool,
     closed: AtomicBool,
     state: Mutex<State>,
 }
 
 impl Mailbox {
+    /// The mailbox of the client with this id.
+    pub fn of(owner: u64) -> Self {
+        Self { owner, ..Self::default() }
+    }
+
     /// Leaves a message. A client that has let too many gather is closed instead, as `client-output-buffer-limit` says;
     /// false then, and for a client that is closed already.
     pub fn push(&self, frame: &[u8], limit: OutputBufferLimit, now: UnixMillis) -> bool {
+        let mut state = self.state.lock();
+        // Asked with the lock held: whoever closes it for its size does so, and says so, once.
         if self.is_closed() {
             return false;
         }
-        let mut state = self.state.lock();
         let size = (state.frames.len() + frame.len()) as u64;
         let over = |bound: u64| bound > 0 && size > bound;
         let since = over(limit.soft_bytes).then(|| state.over_soft_limit_since.unwrap_or(now));
@@ -54,8 +62,10 @@ impl Mailbox {
         let too_long = since.is_some_and(|since| (now.0 - since.0).unsigned_abs() >= limit.soft_seconds * 1000);
         if over(limit.hard_bytes) || (too_long && since != Some(now)) {
             state.frames = Vec::new();
+            self.closed.store(true, Ordering::Release);
+            self.wake(&state);
             drop(state);
-            self.close();
+            tracing::warn!(client = self.owner, size, "output buffer limit reached, closing the client");
             return false;
         }
         state.frames.extend_from_slice(frame);

@@ -3,10 +3,12 @@
 pub mod changes;
 pub mod clients;
 pub mod mailbox;
+pub mod monitor;
 pub mod notify;
 pub mod pause;
 pub mod pubsub;
 pub mod stats;
+pub mod tracking;
 pub mod watch;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::store::{ChangeLog, Keyspace};
 use changes::Changes;
 use clients::Clients;
+use monitor::Monitors;
 use pause::Pause;
 use pubsub::PubSub;
 use stats::Stats;
@@ -44,6 +47,8 @@ pub struct Services {
     pub pubsub: Arc<PubSub>,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// MONITOR.
+    pub monitors: Monitors,
     /// Counters.
     pub stats: Stats,
     /// When the server started.
@@ -65,7 +70,7 @@ impl Services {
     ) -> Self {
         let started_at = clock.now();
         let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
-        let changes = Arc::new(Changes::new(Arc::clone(&config), Arc::clone(&pubsub)));
+        let changes = Arc::new(Changes::new(&config, &clock, &pubsub));
         changes.notifications.apply_configuration(&keyspace);
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
@@ -76,6 +81,7 @@ impl Services {
             changes,
             pubsub,
             pause: Pause::default(),
+            monitors: Monitors::default(),
             stats: Stats::new(command_names),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),

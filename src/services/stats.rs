@@ -90,6 +90,21 @@ impl Totals {
 }
 
 impl WorkerCounters {
+    /// Adds what has been counted aside; only for the thread that owns the counters.
+    pub fn absorb(&self, aside: &Self) {
+        self.bytes_in.add(aside.bytes_in.get());
+        self.bytes_out.add(aside.bytes_out.get());
+        self.commands_processed.add(aside.commands_processed.get());
+        self.error_replies.add(aside.error_replies.get());
+        self.hits.add(aside.hits.get());
+        self.misses.add(aside.misses.get());
+        for (mine, theirs) in self.commands.iter().zip(&aside.commands) {
+            mine.calls.add(theirs.calls.get());
+            mine.rejected.add(theirs.rejected.get());
+            mine.failed.add(theirs.failed.get());
+        }
+    }
+
     fn read(&self) -> Totals {
         let command = |counts: &CommandCounts<Counter>| CommandCounts {
             calls: counts.calls.get(),
@@ -129,10 +144,15 @@ impl Stats {
 
     /// Counters for one more worker.
     pub fn add_worker(&self) -> Arc<WorkerCounters> {
-        let commands = self.names.iter().map(|_| CommandCounts::default()).collect();
-        let counters = Arc::new(WorkerCounters { commands, ..WorkerCounters::default() });
+        let counters = self.counters_aside();
         self.workers.lock().push(Arc::clone(&counters));
         counters
+    }
+
+    /// Counters that nobody sums up, for whoever counts beside a worker; see [`WorkerCounters::absorb`].
+    pub fn counters_aside(&self) -> Arc<WorkerCounters> {
+        let commands = self.names.iter().map(|_| CommandCounts::default()).collect();
+        Arc::new(WorkerCounters { commands, ..WorkerCounters::default() })
     }
 
     /// The full name of a command (`client|setname`).

@@ -97,8 +97,8 @@ pub trait ChangeLog: std::fmt::Debug + Send + Sync {
     /// The keys of a database that somebody watches.
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>>;
 
-    /// A database has been emptied by the client `origin`.
-    fn flushed(&self, database: usize, origin: u64);
+    /// A database, or all of them, has been emptied by the client `origin`.
+    fn flushed(&self, database: Option<usize>, origin: u64);
 }
 
 /// Events of one edit with the fields they happened to, in the order of their first appearance but for `hexpired`.

@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
 use super::change::{Change, Event, EventList, Interest};
-use super::entry::{Packed, Record};
+use super::entry::{Packed, Record, TableRecord};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
-use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, SHARDS, Shard, ShardIndex};
+use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
 use super::scan::Position;
 use crate::base::clock::UnixMillis;
 
@@ -110,8 +110,8 @@ impl<'a> Database<'a> {
 
     /// Reads a hash; a missing key is an empty one.
     pub fn view<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
-        let access = self.access();
         self.with_record(key, |this, shard, hash| {
+            let access = this.access();
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
                 this.record_miss(key);
@@ -133,10 +133,43 @@ impl<'a> Database<'a> {
         })
     }
 
+    /// Reads all of a hash. A big one is read outside its shard's lock, as it was when it was locked, so that its
+    /// neighbours do not wait.
+    pub fn view_whole<R>(&mut self, key: &[u8], read: impl FnOnce(&HashView<'_>) -> R) -> R {
+        let Some(snapshot) = self.snapshot(key) else { return self.view(key, read) };
+        self.count_lookup(|lookups| lookups.hits += 1);
+        let access = self.access();
+        read(&HashView { body: Body::Table(&snapshot), access: &access })
+    }
+
+    /// A copy of a big hash, which shares its leaves; `None` for others, and where its shard stays locked anyway.
+    fn snapshot(&mut self, key: &[u8]) -> Option<TableRecord> {
+        if self.held.is_some() || self.data.tables.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.with_record(key, |this, shard, hash| match this.live(shard, hash, key)? {
+            record @ Record::Table(_) if record.is_long() => {
+                if this.touch {
+                    record.set_access(access_seconds(this.now));
+                }
+                let Record::Table(table) = record else { return None };
+                Some((**table).clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether to look at all of a hash takes long.
+    pub fn is_long(&mut self, key: &[u8]) -> bool {
+        self.data.tables.load(Ordering::Relaxed) > 0
+            && self.with_record(key, |this, shard, hash| {
+                this.live(shard, hash, key).is_some_and(|record| record.is_long())
+            })
+    }
+
     /// Changes a hash. A missing key is an empty one; a hash that ends empty is gone with its expiry.
     pub fn update<R>(&mut self, key: &[u8], change: impl FnOnce(&mut HashEdit<'_>) -> R) -> R {
-        let access = self.access();
-        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &access, change))
+        self.with_record(key, |this, shard, hash| this.edit(shard, hash, key, &this.access(), change))
     }
 
     /// Whether the key exists.
@@ -184,7 +217,14 @@ impl<'a> Database<'a> {
             this.record(key, Event::Del, &[]);
             record
         });
-        removed.is_some()
+        removed.map(|record| self.dispose(record)).is_some()
+    }
+
+    /// Frees a record that is in no shard any more: a big one in the background.
+    pub(super) fn dispose(&self, record: Record) {
+        if matches!(record, Record::Table(_)) {
+            self.keyspace.bury(Removed::Record(record));
+        }
     }
 
     /// When the key expires.
@@ -207,7 +247,9 @@ impl<'a> Database<'a> {
                 return false;
             }
             if at <= this.now {
-                this.take(shard, hash, key);
+                if let Some(record) = this.take(shard, hash, key) {
+                    this.dispose(record);
+                }
                 this.record(key, Event::Del, &[]);
                 return true;
             }
@@ -272,6 +314,7 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// The circumstances of an access to a hash whose shard is locked: who wants to hear of it is known only then.
     pub(super) fn access(&self) -> Access<'a> {
         Access {
             now: self.now,
@@ -325,6 +368,11 @@ impl<'a> Database<'a> {
         (self.place, self.data) = self.keyspace.data(self.index);
     }
 
+    /// Whether the database is locked already, if one who locks whole databases has asked for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some_and(|held| held.shard(ShardIndex { place: self.place, shard: 0 }).is_some())
+    }
+
     /// Runs `work` with a shard locked.
     pub(super) fn with_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
         let Some(held) = self.held else { return self.data.with_shard(shard, work) };
@@ -361,6 +409,7 @@ impl<'a> Database<'a> {
         }
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
+        self.dispose(record);
         self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         self.record(key, Event::Expired, &[]);
         None
@@ -377,6 +426,7 @@ impl<'a> Database<'a> {
     /// Puts a record whose key is not there into its shard.
     pub(super) fn put(&self, shard: &mut Shard, hash: u64, record: Record) {
         self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
+        self.data.orders.add(shard_of(hash), hash);
         shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
     }
 

@@ -172,6 +172,13 @@ impl Record {
         }
     }
 
+    /// Whether to look at all its fields takes long.
+    pub(super) fn is_long(&self) -> bool {
+        /// So many take about a millisecond.
+        const LONG: usize = 8192;
+        matches!(self, Self::Table(record) if record.table.len() > LONG)
+    }
+
     pub(super) fn flags(&self) -> RecordFlags {
         match self {
             Self::Packed(bytes) => flags_of(bytes),

@@ -30,16 +30,22 @@ pub struct ExpireStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Footprint {
     exists: bool,
+    is_table: bool,
     key_expiry: Option<UnixMillis>,
     first_field_expiry: Option<UnixMillis>,
 }
 
 impl Footprint {
     /// Of a key that does not exist.
-    pub(super) const NONE: Self = Self { exists: false, key_expiry: None, first_field_expiry: None };
+    pub(super) const NONE: Self = Self { exists: false, is_table: false, key_expiry: None, first_field_expiry: None };
 
     pub(super) fn of(record: &Record) -> Self {
-        Self { exists: true, key_expiry: record.key_expiry(), first_field_expiry: record.first_field_expiry() }
+        Self {
+            exists: true,
+            is_table: matches!(record, Record::Table(_)),
+            key_expiry: record.key_expiry(),
+            first_field_expiry: record.first_field_expiry(),
+        }
     }
 
     /// When the key, or a field of it, is due first.
@@ -52,12 +58,27 @@ impl Footprint {
 }
 
 impl DatabaseData {
+    /// Brings counters and due index up to date with the removal of all keys; all shards are locked.
+    pub(super) fn forget_all(&self) {
+        for counter in [&self.keys, &self.tables, &self.keys_with_expiry, &self.keys_with_field_expiry] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.expiry_sum.store(0, Ordering::Relaxed);
+        self.orders.clear();
+        for shard in 0..SHARDS {
+            if let Some(index) = self.due(shard) {
+                index.lock().clear();
+            }
+        }
+    }
+
     /// Brings counters and due index up to date with a change of the key with `hash`, whose shard is locked.
     pub(super) fn account(&self, shard: usize, hash: u64, before: Footprint, after: Footprint) {
         if before == after {
             return;
         }
         step(&self.keys, before.exists, after.exists);
+        step(&self.tables, before.is_table, after.is_table);
         step(&self.keys_with_expiry, before.key_expiry.is_some(), after.key_expiry.is_some());
         step(&self.keys_with_field_expiry, before.first_field_expiry.is_some(), after.first_field_expiry.is_some());
         if before.key_expiry != after.key_expiry {
@@ -103,16 +124,21 @@ impl Keyspace {
             if !self.expires_anything(index) {
                 continue;
             }
+            // One slice of each shard in turn, so that those who wait for a shard get it in between.
             let database = self.database(index, now);
-            for shard in 0..SHARDS {
-                while database.has_due(shard) {
+            let mut shards: Vec<usize> = (0..SHARDS).collect();
+            while !shards.is_empty() {
+                shards.retain(|&shard| database.has_due(shard));
+                for &shard in &shards {
                     if !go_on() {
                         return true;
                     }
                     if !database.expire_slice(shard) {
                         left = true;
-                        break;
                     }
+                }
+                if left {
+                    break;
                 }
             }
         }

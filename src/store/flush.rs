@@ -3,38 +3,49 @@
 
 use super::change::{Event, Interest};
 use super::database::Database;
-use super::expire::Footprint;
-use super::keyspace::SHARDS;
+use super::keyspace::{Removed, SHARDS};
 
 impl Database<'_> {
-    /// Removes all keys of all databases, whose shards are all held.
+    /// Removes all keys of all databases, whose shards are all held. A database that another client has begun to use
+    /// since they were locked is not: what comes into it comes after.
     pub fn flush_all(&mut self) {
         for index in (0..self.keyspace.database_count()).filter(|&index| self.keyspace.is_used(index)) {
-            self.counterpart(index).flush();
+            let mut database = self.counterpart(index);
+            if database.is_held() {
+                database.empty();
+            }
         }
+        self.tell_flushed(None);
     }
 
     /// Removes all keys. The shards are all held.
     pub fn flush(&mut self) {
+        self.empty();
+        self.tell_flushed(Some(self.index()));
+    }
+
+    fn tell_flushed(&self, database: Option<usize>) {
+        if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
+            log.flushed(database, self.origin);
+        }
+    }
+
+    fn empty(&mut self) {
         if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
             for key in log.watched_keys(self.index()) {
                 if self.exists_quietly(&key) {
                     self.record(&key, Event::Replaced, &[]);
                 }
             }
-            log.flushed(self.index(), self.origin);
         }
         for index in 0..SHARDS {
             self.with_shard(index, |shard| {
-                for (record, ()) in shard.iter() {
-                    let hash = self.keyspace.hasher.hash(record.key());
-                    self.data.account(index, hash, Footprint::of(record), Footprint::NONE);
-                }
                 if !shard.is_empty() {
-                    self.keyspace.bury(std::mem::take(shard));
+                    self.keyspace.bury(Removed::Shard(std::mem::take(shard)));
                 }
             });
         }
+        self.data.forget_all();
     }
 
     /// Exchanges two databases, whose shards are all held.

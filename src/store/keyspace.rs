@@ -19,6 +19,7 @@ use super::database::Database;
 use super::entry::Record;
 use super::expire::{DueIndex, ExpireStats};
 use super::scan::Position;
+use super::scan_order::ScanOrders;
 use crate::base::clock::UnixMillis;
 
 /// Shards of each database. So many that the growth of one, which moves all its entries at once, stays far below a
@@ -66,8 +67,11 @@ pub(super) type Shard = HashTable<(Record, ())>;
 #[derive(Debug)]
 pub(super) struct DatabaseData {
     map: DashMap<Record, (), ahash::RandomState>,
+    pub(super) orders: ScanOrders,
     due: Box<[Mutex<DueIndex>]>,
     pub(super) keys: AtomicUsize,
+    /// Those of them that are big hashes.
+    pub(super) tables: AtomicUsize,
     pub(super) keys_with_expiry: AtomicUsize,
     /// Sum of all key expiries, for their average.
     pub(super) expiry_sum: AtomicI64,
@@ -78,8 +82,10 @@ impl DatabaseData {
     fn new(hasher: &KeyHasher) -> Self {
         Self {
             map: DashMap::with_hasher_and_shard_amount(hasher.state.clone(), SHARDS),
+            orders: ScanOrders::default(),
             due: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys: AtomicUsize::new(0),
+            tables: AtomicUsize::new(0),
             keys_with_expiry: AtomicUsize::new(0),
             expiry_sum: AtomicI64::new(0),
             keys_with_field_expiry: AtomicUsize::new(0),
@@ -117,6 +123,15 @@ impl DatabaseData {
     pub(super) fn due(&self, index: usize) -> Option<&Mutex<DueIndex>> {
         self.due.get(index)
     }
+}
+
+/// Data that has been removed and would take long to free.
+#[derive(Debug)]
+pub(super) enum Removed {
+    /// The keys of a flushed database.
+    Shard(#[expect(dead_code, reason = "held only to be dropped")] Shard),
+    /// A big hash.
+    Record(#[expect(dead_code, reason = "held only to be dropped")] Record),
 }
 
 /// A shard's place in the order in which shards are locked: the data of its database, then its index there.
@@ -173,8 +188,8 @@ pub struct Keyspace {
     order: Vec<AtomicUsize>,
     changes: OnceLock<Arc<dyn ChangeLog>>,
     interest: AtomicU8,
-    /// Tables taken out by FLUSHALL and FLUSHDB, to be freed in the background.
-    removed: Mutex<Vec<Shard>>,
+    /// What is to be freed in the background.
+    removed: Mutex<Vec<Removed>>,
     pub(super) hasher: KeyHasher,
     max_listpack_entries: AtomicUsize,
     max_listpack_value: AtomicUsize,
@@ -242,8 +257,14 @@ impl Keyspace {
     /// Locks all of `wanted` in the one order that everybody follows, so that none waits for another in a circle.
     pub fn lock(&self, wanted: &[Lock<'_>]) -> LockedShards<'_> {
         loop {
+            // All is chosen by this one look at the order: two SWAPDB in the midst would otherwise go unnoticed.
             let before = self.places();
-            let mut indexes: Vec<ShardIndex> = wanted.iter().flat_map(|&lock| self.shards_of(lock)).collect();
+            let mut indexes: Vec<ShardIndex> = wanted.iter().flat_map(|&lock| self.shards_of(lock, &before)).collect();
+            // What is in use is known last: the other locks may be the first use of their database.
+            if wanted.iter().any(|lock| matches!(lock, Lock::Everything)) {
+                let used = |&place: &usize| self.data.get(place).is_some_and(|data| data.get().is_some());
+                indexes.extend((0..self.data.len()).filter(used).flat_map(shards_at));
+            }
             indexes.sort_unstable();
             indexes.dedup();
             let locked = |&index: &ShardIndex| {
@@ -258,18 +279,20 @@ impl Keyspace {
         }
     }
 
-    fn shards_of(&self, lock: Lock<'_>) -> Vec<ShardIndex> {
-        let all_of = |place: usize| (0..SHARDS).map(move |shard| ShardIndex { place, shard });
+    /// The shards of a lock; none yet for [`Lock::Everything`].
+    fn shards_of(&self, lock: Lock<'_>, places: &[usize]) -> Vec<ShardIndex> {
+        let place_of = |database: usize| {
+            let place = places.get(database).copied().unwrap_or(0);
+            self.data_at(place);
+            place
+        };
         match lock {
             Lock::Key(database, key) => {
                 let shard = Position::of_hash(self.hasher.hash(key)).shard(SHARDS);
-                vec![ShardIndex { place: self.data(database).0, shard }]
+                vec![ShardIndex { place: place_of(database), shard }]
             }
-            Lock::Database(database) => all_of(self.data(database).0).collect(),
-            Lock::Everything => {
-                let used = |place: &usize| self.data.get(*place).is_some_and(|data| data.get().is_some());
-                (0..self.data.len()).filter(used).flat_map(all_of).collect()
-            }
+            Lock::Database(database) => shards_at(place_of(database)).collect(),
+            Lock::Everything => Vec::new(),
         }
     }
 
@@ -297,15 +320,20 @@ impl Keyspace {
         self.data.get(place).is_some_and(|data| data.get().is_some())
     }
 
-    /// Leaves a table to be freed by [`Keyspace::free_removed`].
-    pub(super) fn bury(&self, shard: Shard) {
-        self.removed.lock().push(shard);
+    /// Leaves something to be freed by [`Keyspace::free_removed`].
+    pub(super) fn bury(&self, removed: Removed) {
+        self.removed.lock().push(removed);
     }
 
-    /// Frees what FLUSHALL and FLUSHDB have removed.
+    /// Frees what has been removed.
     pub fn free_removed(&self) {
-        let removed = std::mem::take(&mut *self.removed.lock());
-        drop(removed);
+        while let Some(removed) = self.take_removed() {
+            drop(removed);
+        }
+    }
+
+    fn take_removed(&self) -> Option<Removed> {
+        self.removed.lock().pop()
     }
 
     /// DEBUG SET-ACTIVE-EXPIRE: whether due keys and fields are reclaimed in the background.
@@ -343,8 +371,17 @@ impl Keyspace {
     /// The data that database `index` means now, and its place in the locking order. An index out of range, which no
     /// caller gives, means the first database.
     pub(super) fn data(&self, index: usize) -> (usize, &DatabaseData) {
-        static NONE: OnceLock<DatabaseData> = OnceLock::new();
         let place = self.order.get(index).map_or(0, |place| place.load(Ordering::Acquire));
-        (place, self.data.get(place).unwrap_or(&NONE).get_or_init(|| DatabaseData::new(&self.hasher)))
+        (place, self.data_at(place))
     }
+
+    /// The data at a place, which is made when it is first asked for.
+    fn data_at(&self, place: usize) -> &DatabaseData {
+        static NONE: OnceLock<DatabaseData> = OnceLock::new();
+        self.data.get(place).unwrap_or(&NONE).get_or_init(|| DatabaseData::new(&self.hasher))
+    }
+}
+
+fn shards_at(place: usize) -> impl Iterator<Item = ShardIndex> {
+    (0..SHARDS).map(move |shard| ShardIndex { place, shard })
 }

@@ -11,6 +11,7 @@ mod flush;
 pub mod hash;
 mod keyspace;
 mod scan;
+mod scan_order;
 #[cfg(test)]
 mod tests;
 mod transfer;

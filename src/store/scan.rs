@@ -19,9 +19,9 @@ impl Position {
         Self(hash.rotate_left(7) >> (u64::BITS - POSITION_BITS))
     }
 
-    /// The first position of shard `index` of `shards` (a power of two).
-    pub(super) fn of_shard(index: usize, shards: usize) -> Self {
-        Self((index as u64) << (POSITION_BITS - shards.trailing_zeros()))
+    /// The position after this one.
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
     }
 
     /// The shard among `shards` (a power of two) that holds this position.
@@ -86,35 +86,29 @@ impl Database<'_> {
         let mut visited = 0;
         for index in from.shard(SHARDS)..SHARDS {
             let next = self.with_shard(index, |shard| {
-                let mut ahead: Vec<(Position, &Record)> = shard
-                    .iter()
-                    .map(|(record, ())| (self.keyspace.hasher.position(record.key()), record))
-                    .filter(|&(position, _)| position >= from)
-                    .collect();
-                let left = count - visited;
-                if ahead.len() > left {
-                    ahead.select_nth_unstable_by_key(left, |&(position, _)| position);
-                }
-                let stop = ahead.get(left).map(|&(position, _)| position);
+                let left = count.saturating_sub(visited);
+                let hashes = self.data.orders.from(index, shard, &self.keyspace.hasher, (from, left));
                 let mut due = Vec::new();
-                for &(_, record) in ahead.iter().filter(|&&(position, _)| stop.is_none_or(|stop| position < stop)) {
-                    visited += 1;
-                    if self.is_due(record) {
-                        due.push(record.key().to_vec());
-                    } else {
-                        visit(record.key());
+                for &hash in &hashes {
+                    let is_it = |record: &Record| self.keyspace.hasher.hash(record.key()) == hash;
+                    for (record, ()) in shard.iter_hash(hash).filter(|(record, ())| is_it(record)) {
+                        visited += 1;
+                        if self.is_due(record) {
+                            due.push((hash, record.key().to_vec()));
+                        } else {
+                            visit(record.key());
+                        }
                     }
                 }
-                for key in due {
-                    self.live(shard, self.keyspace.hasher.hash(&key), &key);
+                for (hash, key) in due {
+                    self.live(shard, hash, &key);
                 }
-                stop
+                hashes.last().filter(|_| hashes.len() >= left).map(|&last| Position::of_hash(last).next())
             });
-            if let Some(position) = next {
-                return ScanCursor::at(position);
-            }
-            if visited >= count && index + 1 < SHARDS {
-                return ScanCursor::at(Position::of_shard(index + 1, SHARDS));
+            match next {
+                Some(position) if position.shard(SHARDS) < SHARDS => return ScanCursor::at(position),
+                Some(_) => return ScanCursor::END,
+                None => {}
             }
         }
         ScanCursor::END

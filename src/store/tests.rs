@@ -187,3 +187,41 @@ fn scan_gives_each_key_once_while_others_come_and_go() {
     assert!(seen.values().all(|&times| times == 1), "no key twice");
     assert!((0..5_000_u32).all(|key| seen.contains_key(&key.to_le_bytes()[..])), "no key missed");
 }
+
+/// Everything that one iteration gives, `count` a call.
+fn scan_all(store: &mut Database<'_>, count: usize) -> Vec<Vec<u8>> {
+    let (mut keys, mut cursor) = (Vec::new(), ScanCursor::END);
+    loop {
+        cursor = store.scan(cursor, count, |key| keys.push(key.to_vec()));
+        if cursor == ScanCursor::END {
+            keys.sort_unstable();
+            return keys;
+        }
+    }
+}
+
+#[test]
+fn a_second_scan_gives_what_came_after_the_first() {
+    let keyspace = Keyspace::new(1, HashLimits { max_listpack_entries: 4, max_listpack_value: 64 });
+    let mut store = keyspace.database(0, UnixMillis(1));
+    let mut expected = Vec::new();
+    for round in 0..4_u32 {
+        // Many keys a shard, so that one order serves many calls; a third of them go again, and some return.
+        for number in round * 4000..(round + 1) * 4000 {
+            let key = number.to_be_bytes();
+            store.update(&key, |hash| hash.set(b"f", b"v"));
+            if number % 3 == 0 {
+                store.remove(&key);
+            }
+            if number % 6 == 0 {
+                store.update(&key, |hash| hash.set(b"f", b"v"));
+            }
+            if number % 3 != 0 || number % 6 == 0 {
+                expected.push(key.to_vec());
+            }
+        }
+        for count in [1, 7, 1000] {
+            assert_eq!(scan_all(&mut store, count), expected, "round {round}, COUNT {count}");
+        }
+    }
+}

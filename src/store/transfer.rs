@@ -74,8 +74,12 @@ impl Database<'_> {
                     .with_shard(there.shard, |other| this.with_shard(here.shard, |shard| transfer(shard, Some(other)))),
             };
             match done {
-                // What was replaced is freed here, where nothing is locked.
-                Some(Ok(_replaced)) => return Transfer::Done,
+                Some(Ok(replaced)) => {
+                    if let Some(record) = replaced {
+                        self.dispose(record);
+                    }
+                    return Transfer::Done;
+                }
                 Some(Err(refused)) => return refused,
                 None => self.refresh(),
             }

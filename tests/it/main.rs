@@ -13,17 +13,20 @@ mod script; // golden scripts: format, runner, recorder
 mod server; // hashd and the oracles as child processes
 
 // The tests.
+mod clients; // what clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR
 mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
+mod linearizability; // histories of overlapping commands, each with an order that explains it
 mod model; // proptest programs against a BTreeMap
 mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
 mod tidy; // layering, file sizes, a script for every command
+mod tracking; // client-side caching
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -31,15 +34,18 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub type Case = (&'static str, fn());
 
 const PLAIN: &[(&str, &[Case])] = &[
+    ("clients", clients::CASES),
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
     ("lifecycle", lifecycle::CASES),
+    ("linearizability", linearizability::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),
     ("tidy", tidy::CASES),
+    ("tracking", tracking::CASES),
 ];
 
 const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE), ("notifications", notifications::ORACLE)];

@@ -150,5 +150,6 @@ fn million_arguments() {
     let start = Instant::now();
     assert_eq!(client.value(&set), Value::Int(500_000));
     assert_eq!(client.value(&get).items().len(), 1_000_000);
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    // A decoder that started over on each read would take hours; this leaves room for a slow, busy machine.
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
 }

@@ -165,6 +165,14 @@ impl Drop for Server {
     }
 }
 
+/// Runs a test on hashd, and on Redis if it is there: what the test expects is what Redis does.
+pub fn on_both(options: &[&str], test: impl Fn(&Server)) {
+    test(&Server::start_with(Kind::Hashd, options));
+    if has(Kind::Redis) {
+        test(&Server::start_with(Kind::Redis, options));
+    }
+}
+
 static IDLE: Mutex<Vec<Server>> = Mutex::new(Vec::new());
 
 /// Lends an empty server; starting one for each of hundreds of scripts would take longer than the scripts.

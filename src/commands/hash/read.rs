@@ -25,7 +25,7 @@ pub fn hmget(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `HGETALL key` -> map: all fields with their values; empty if the key is missing.
 pub fn hgetall(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
-    ctx.store.view(key, |hash| {
+    ctx.store.view_whole(key, |hash| {
         ctx.reply.map(hash.live_len());
         for (field, value) in hash.iter() {
             ctx.reply.bulk(field);
@@ -38,7 +38,7 @@ pub fn hgetall(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `HKEYS key` -> array: all fields; empty if the key is missing.
 pub fn hkeys(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
-    ctx.store.view(key, |hash| {
+    ctx.store.view_whole(key, |hash| {
         ctx.reply.array(hash.live_len());
         for (field, _) in hash.iter() {
             ctx.reply.bulk(field);
@@ -50,7 +50,7 @@ pub fn hkeys(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `HVALS key` -> array: all values; empty if the key is missing.
 pub fn hvals(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
-    ctx.store.view(key, |hash| {
+    ctx.store.view_whole(key, |hash| {
         ctx.reply.array(hash.live_len());
         for (_, value) in hash.iter() {
             ctx.reply.bulk(value);

@@ -40,23 +40,26 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
     let sample = if args.is_empty() { None } else { Some(Sample::parse(args)?) };
     let mut random = Random::from_entropy();
-    let (outcome, some_due) = ctx.store.view(key, |hash| {
+    let is_large = sample.as_ref().is_some_and(Sample::is_large);
+    let reply = &mut *ctx.reply;
+    let read = |hash: &HashView<'_>| {
         let some_due = hash.live_len() < hash.len();
         let outcome = match sample {
             None => {
-                ctx.reply.bulk_or_null(hash.random(&mut random).map(|(field, _)| field));
+                reply.bulk_or_null(hash.random(&mut random).map(|(field, _)| field));
                 Ok(())
             }
             Some(Sample { count: Count::Distinct(count), shape }) => {
-                write_distinct(ctx.reply, hash, &mut random, count, shape);
+                write_distinct(reply, hash, &mut random, count, shape);
                 Ok(())
             }
             Some(Sample { count: Count::Repeating(count), shape }) => {
-                write_repeating(ctx.reply, hash, &mut random, count, shape)
+                write_repeating(reply, hash, &mut random, count, shape)
             }
         };
         (outcome, some_due)
-    });
+    };
+    let (outcome, some_due) = if is_large { ctx.store.view_whole(key, read) } else { ctx.store.view(key, read) };
     if some_due {
         reclaim(ctx, key);
     }
@@ -124,6 +127,14 @@ enum Shape {
 }
 
 impl Sample {
+    /// Whether so much is asked for that a big hash had better not be locked meanwhile.
+    fn is_large(&self) -> bool {
+        const LARGE: usize = 1024;
+        match self.count {
+            Count::Distinct(count) | Count::Repeating(count) => count > LARGE,
+        }
+    }
+
     fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
         /// Redis counts fields and values in a signed 64-bit integer.
         const MOST_PAIRS: i64 = i64::MAX / 2;

@@ -52,6 +52,18 @@ const CHANGES: &[(&str, &[(&str, &str)])] = &[
             ("8.0.0", "Added `io-thread` field."),
         ],
     ),
+    (
+        "client|kill",
+        &[
+            ("2.8.12", "Added new filter format."),
+            ("2.8.12", "`ID` option."),
+            ("3.2.0", "Added `master` type in for `TYPE` option."),
+            ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."),
+            ("6.2.0", "`LADDR` option."),
+            ("7.4.0", "`MAXAGE` option."),
+        ],
+    ),
+    ("client|pause", &[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")]),
     ("command|info", &[("7.0.0", "Allowed to be called with no argument to get info on all commands.")]),
     ("info", &[("7.0.0", "Added support for taking multiple section arguments.")]),
     ("config|get", &[("7.0.0", "Added the ability to pass multiple pattern parameters in one call")]),

@@ -1,6 +1,6 @@
 //! The argument syntax of the table's rows (`key [NX | XX] FIELDS numfields field [field ...]`), parsed into the
-//! tree that COMMAND DOCS sends. A word or a closing bracket may carry a note, a name and a version without a space:
-//! `[NX | XX]=condition@7.0.0`.
+//! tree that COMMAND DOCS sends. A word or a closing bracket may carry notes without a space: a name, a version, a
+//! version from which it is deprecated, and that it may be repeated (`[NX | XX]=condition@7.0.0~8.0.0+`).
 
 /// What an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,27 +36,52 @@ pub struct Argument {
     pub kind: Kind,
     /// The keyword before it, or itself for a pure token.
     pub token: Option<&'static str>,
+    /// How the documentation shows a value, if not by its name.
+    pub display: Option<&'static str>,
     /// The version that brought it, if its command is older.
     pub since: Option<&'static str>,
+    /// The version that advises against it.
+    pub deprecated_since: Option<&'static str>,
     /// Whether it may be left out.
     pub optional: bool,
     /// Whether it may be repeated.
     pub multiple: bool,
+    /// Whether its keyword is repeated with it.
+    pub multiple_token: bool,
     /// The parts of a block, the alternatives of a choice.
     pub arguments: Vec<Argument>,
 }
 
 impl Argument {
-    /// Gives it the name and the version of a note (`=name@version`, either of which may be missing).
-    fn noted(mut self, note: &'static str) -> Self {
-        let (name, since) = match note.split_once('@') {
-            Some((name, since)) => (name, Some(since)),
-            None => (note, None),
-        };
-        if let Some(name) = name.strip_prefix('=') {
-            name.clone_into(&mut self.name);
+    fn named(name: String) -> Self {
+        Self {
+            name,
+            kind: Kind::Value("string"),
+            token: None,
+            display: None,
+            since: None,
+            deprecated_since: None,
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            arguments: Vec::new(),
         }
-        Self { since: since.or(self.since), ..self }
+    }
+
+    /// Applies notes: `=name`, `@version`, `~version` and `+`, in any order.
+    fn noted(mut self, notes: &'static str) -> Self {
+        let mut rest = notes;
+        while let Some((sign, after)) = rest.split_at_checked(1) {
+            let (note, others) = after.split_at(after.find(NOTES).unwrap_or(after.len()));
+            match sign {
+                "=" => note.clone_into(&mut self.name),
+                "@" => self.since = Some(note),
+                "~" => self.deprecated_since = Some(note),
+                _ => self.multiple = true,
+            }
+            rest = others;
+        }
+        self
     }
 }
 
@@ -70,6 +95,9 @@ pub fn parse(syntax: &'static str) -> Vec<Argument> {
     }
     arguments
 }
+
+/// What begins a note.
+const NOTES: [char; 4] = ['=', '@', '~', '+'];
 
 /// The words and brackets of a syntax text that have not been read.
 struct Words {
@@ -93,7 +121,7 @@ impl Words {
 
     /// The note on the bracket that has just been read; empty if there is none.
     fn note(&mut self) -> &'static str {
-        if self.text.starts_with(['=', '@']) { self.next().unwrap_or_default() } else { "" }
+        if self.text.starts_with(NOTES) { self.next().unwrap_or_default() } else { "" }
     }
 
     /// Reads up to the closing bracket: the alternatives in it, and whether it ended in `...`.
@@ -129,8 +157,10 @@ impl Words {
 
 /// Marks the last `count` arguments as one that may be repeated.
 fn repeat_last(sequence: &mut Vec<Argument>, count: usize, note: &'static str) {
-    let repeated = sequence.split_off(sequence.len().saturating_sub(count));
-    sequence.push(Argument { multiple: true, ..fold(vec![repeated]) }.noted(note));
+    let repeated = attach_tokens(sequence.split_off(sequence.len().saturating_sub(count)));
+    let argument = fold(vec![repeated]);
+    let multiple_token = argument.token.is_some();
+    sequence.push(Argument { multiple: true, multiple_token, ..argument }.noted(note));
 }
 
 /// Makes one argument of several: a choice between sequences, a block of a sequence, or the only argument there is.
@@ -154,7 +184,7 @@ fn group(kind: Kind, token: Option<&'static str>, arguments: Vec<Argument>) -> A
         Some(token) => token.to_ascii_lowercase(),
         None => arguments.iter().map(|argument| argument.name.as_str()).collect::<Vec<_>>().join("-"),
     };
-    Argument { name, kind, token, since: None, optional: false, multiple: false, arguments }
+    Argument { kind, token, arguments, ..Argument::named(name) }
 }
 
 /// Joins keywords to the values behind them: `MATCH pattern` is one argument, `AUTH username password` a block.
@@ -184,7 +214,7 @@ fn attach_tokens(sequence: Vec<Argument>) -> Vec<Argument> {
 
 /// A word by itself: a keyword when it is in capitals, otherwise a value whose type its name tells.
 fn leaf(word: &'static str) -> Argument {
-    let (word, note) = word.split_at(word.find(['=', '@']).unwrap_or(word.len()));
+    let (word, note) = word.split_at(word.find(NOTES).unwrap_or(word.len()));
     let is_token = word.bytes().any(|byte| byte.is_ascii_uppercase());
     let kind = match word {
         _ if is_token => Kind::PureToken,
@@ -193,20 +223,14 @@ fn leaf(word: &'static str) -> Argument {
         "unix-time-seconds" | "unix-time-milliseconds" => Kind::Value("unix-time"),
         "float-increment" => Kind::Value("double"),
         "seconds" | "milliseconds" | "count" | "numfields" | "cursor" | "increment" | "index" | "index1" | "index2"
-        | "db" | "destination-db" | "protover" | "version" | "client-id" => Kind::Value("integer"),
+        | "db" | "destination-db" | "protover" | "version" | "client-id" | "maxage" | "timeout" | "numreplicas"
+        | "numlocal" => Kind::Value("integer"),
         _ => Kind::Value("string"),
     };
     let token = is_token.then_some(word);
-    Argument {
-        name: word.to_ascii_lowercase(),
-        kind,
-        token,
-        since: None,
-        optional: false,
-        multiple: false,
-        arguments: Vec::new(),
-    }
-    .noted(note)
+    // A colon stands in no name.
+    let display = word.contains(':').then_some(word);
+    Argument { kind, token, display, ..Argument::named(word.to_ascii_lowercase()) }.noted(note)
 }
 
 #[cfg(test)]

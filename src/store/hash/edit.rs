@@ -217,9 +217,8 @@ impl<'a> HashEdit<'a> {
                 set_in_packed(bytes, found, field, value, &mut self.reserve)
             }
             EditBody::Table(record) => {
-                let position = self.access.hasher.position(field);
-                let expiry = kept(record.table.find(position, field).and_then(|entry| entry.expiry));
-                if record.table.set(position, field, value, expiry) { SetOutcome::Created } else { SetOutcome::Updated }
+                let hasher = self.access.hasher;
+                if record.table.set(hasher, field, value, kept) { SetOutcome::Created } else { SetOutcome::Updated }
             }
         };
         self.after_change();
@@ -258,7 +257,7 @@ impl<'a> HashEdit<'a> {
         let packed = Packed::new(bytes);
         let mut table = Table::default();
         for entry in packed.entries() {
-            table.set(self.access.hasher.position(entry.field), entry.field, entry.value, entry.expiry);
+            table.set(self.access.hasher, entry.field, entry.value, |_| entry.expiry);
         }
         self.body = EditBody::Table(Box::new(TableRecord {
             key: packed.key().into(),
@@ -295,7 +294,7 @@ impl<'a> HashEdit<'a> {
                 entry::set_count(bytes, count - 1);
                 true
             }
-            EditBody::Table(record) => record.table.remove(self.access.hasher.position(field), field),
+            EditBody::Table(record) => record.table.remove(self.access.hasher, field),
         }
     }
 
@@ -346,7 +345,7 @@ impl<'a> HashEdit<'a> {
                 place_by_expiry(bytes, field, expiry);
             }
             EditBody::Table(record) => {
-                record.table.set_expiry(self.access.hasher.position(field), field, expiry);
+                record.table.set_expiry(self.access.hasher, field, expiry);
             }
         }
     }
@@ -375,9 +374,16 @@ impl<'a> HashEdit<'a> {
             EditBody::Missing => {}
             EditBody::Packed(bytes) => remove_due_from_packed(bytes, due, note),
             EditBody::Table(record) => {
-                for _ in 0..limit {
-                    let Some(field) = record.table.remove_first_due(due) else { break };
-                    note(&field);
+                let mut left = limit;
+                while left > 0 {
+                    let fields = record.table.remove_some_due(due);
+                    if fields.is_empty() {
+                        break;
+                    }
+                    for field in &fields {
+                        note(field);
+                    }
+                    left = left.saturating_sub(fields.len());
                 }
             }
         }

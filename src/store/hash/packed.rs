@@ -6,7 +6,7 @@ use crate::base::clock::UnixMillis;
 const NO_EXPIRY: i64 = i64::MIN;
 
 /// Bytes that an expiry takes after a value.
-const EXPIRY_BYTES: usize = 8;
+pub(in crate::store) const EXPIRY_BYTES: usize = 8;
 
 /// One field with its value, and where it lies in the record.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,8 @@ impl<'a> Entries<'a> {
         while self.next < self.bytes.len() {
             let (length, field_start) = read_length(self.bytes, self.next);
             let here = self.bytes.get(field_start..field_start + length)?;
-            if length == field.len() && here == field {
+            // Names of one length often begin alike; their last bytes tell most of them apart.
+            if length == field.len() && here.last() == field.last() && here == field {
                 return self.next();
             }
             let (value_length, value_start) = read_length(self.bytes, field_start + length);

@@ -1,42 +1,25 @@
-//! The encoding of a big hash: fields ordered by their keyed hash, so that HSCAN needs no state.
+//! The encoding of a big hash: packed leaves in the order of the fields' keyed hashes, so that HSCAN needs no state.
 //!
-//! A field's place is the 48-bit position its hash gives it, made unique by a sequence number in the low 16 bits.
-//! Positions never change while the hash grows and shrinks: a cursor is a position, and nothing is missed or seen twice.
+//! A leaf holds the few dozen fields whose positions lie between its own and that of the next leaf, in the packed form that
+//! small hashes have: a field costs its bytes and two lengths, and no allocation of its own. Positions never change while
+//! the hash grows and shrinks: a cursor is a position, and nothing is missed or seen twice. A copy of a table shares the
+//! leaves until one of the two changes them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::packed::{read_length, write_length};
+use super::packed::{self, Entries, Entry, Tail};
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
+use crate::store::keyspace::KeyHasher;
 use crate::store::scan::{Position, ScanCursor};
 
-/// A field with its value in one allocation.
-#[derive(Debug, Clone)]
-struct Slot {
-    /// Length of the field, field, value.
-    bytes: Box<[u8]>,
-    expiry: Option<UnixMillis>,
-}
-
-impl Slot {
-    fn new(field: &[u8], value: &[u8], expiry: Option<UnixMillis>) -> Self {
-        let mut bytes = Vec::with_capacity(field.len() + value.len() + 3);
-        write_length(&mut bytes, field.len());
-        bytes.extend_from_slice(field);
-        bytes.extend_from_slice(value);
-        Self { bytes: bytes.into_boxed_slice(), expiry }
-    }
-
-    fn field(&self) -> &[u8] {
-        let (length, start) = read_length(&self.bytes, 0);
-        self.bytes.get(start..start + length).unwrap_or_default()
-    }
-
-    fn value(&self) -> &[u8] {
-        let (length, start) = read_length(&self.bytes, 0);
-        self.bytes.get(start + length..).unwrap_or_default()
-    }
-}
+/// A leaf splits beyond this many fields,
+const MOST_FIELDS: usize = 32;
+/// or beyond this many bytes, unless a single field takes them.
+const MOST_BYTES: usize = 4096;
+/// A leaf with fewer fields joins the next one if both together have at most half of what a leaf may have.
+const FEW_FIELDS: usize = MOST_FIELDS / 4;
 
 /// One field as readers see it.
 #[derive(Debug, Clone, Copy)]
@@ -46,17 +29,122 @@ pub(in crate::store) struct TableEntry<'a> {
     pub(in crate::store) expiry: Option<UnixMillis>,
 }
 
+/// Some fields of neighbouring positions, in no order.
+#[derive(Debug, Clone, Default)]
+struct Leaf {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Whether every field is followed by its expiry.
+    with_expiries: bool,
+    /// The earliest of them.
+    first_expiry: Option<UnixMillis>,
+}
+
+impl Leaf {
+    fn entries(&self) -> Entries<'_> {
+        Entries::new(&self.bytes, 0, self.with_expiries)
+    }
+
+    fn push(&mut self, field: &[u8], value: &[u8], expiry: Option<UnixMillis>) {
+        if expiry.is_some() {
+            self.give_room_for_expiries();
+        }
+        let tail = if self.with_expiries { Tail::Expiry(expiry) } else { Tail::None };
+        self.make_room(field.len() + value.len() + 20);
+        packed::push_entry(&mut self.bytes, field, value, tail);
+        self.count += 1;
+        self.first_expiry = earlier(self.first_expiry, expiry);
+    }
+
+    /// Makes room for `bytes` more, in small steps: most leaves stay as they are for long.
+    fn make_room(&mut self, bytes: usize) {
+        const STEP: usize = 64;
+        if self.bytes.capacity() - self.bytes.len() < bytes {
+            self.bytes.reserve_exact(bytes.next_multiple_of(STEP));
+        }
+    }
+
+    /// Changes a field that is there.
+    fn replace(&mut self, place: &Place, value: &[u8], expiry: Option<UnixMillis>) {
+        let expiry_bytes = if self.with_expiries { packed::EXPIRY_BYTES } else { 0 };
+        packed::replace_value(&mut self.bytes, place.value_start, place.end - expiry_bytes, value);
+        if place.expiry != expiry {
+            let (_, value_start) = packed::read_length(&self.bytes, place.value_start);
+            self.write_expiry(value_start + value.len(), place.start, expiry);
+        }
+    }
+
+    /// Sets the expiry of the field that starts at `start` and whose value ends at `value_end`.
+    fn write_expiry(&mut self, value_end: usize, start: usize, expiry: Option<UnixMillis>) {
+        if self.with_expiries {
+            packed::write_expiry(&mut self.bytes, value_end + packed::EXPIRY_BYTES, expiry);
+        } else {
+            // Entries before this one have grown too: it is found by its number.
+            let number = self.entries().take_while(|entry| entry.start < start).count();
+            self.give_room_for_expiries();
+            if let Some(end) = self.entries().nth(number).map(|entry| entry.end) {
+                packed::write_expiry(&mut self.bytes, end, expiry);
+            }
+        }
+        self.first_expiry = self.entries().filter_map(|entry| entry.expiry).min();
+    }
+
+    fn give_room_for_expiries(&mut self) {
+        if self.with_expiries {
+            return;
+        }
+        let mut wider = Vec::with_capacity(self.bytes.len() + packed::EXPIRY_BYTES * (self.count + 1));
+        for entry in self.entries() {
+            packed::push_entry(&mut wider, entry.field, entry.value, Tail::Expiry(None));
+        }
+        self.bytes = wider;
+        self.with_expiries = true;
+    }
+
+    fn remove(&mut self, place: &Place) {
+        self.bytes.drain(place.start..place.end);
+        self.count -= 1;
+        if place.expiry.is_some() {
+            self.first_expiry = self.entries().filter_map(|entry| entry.expiry).min();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count > MOST_FIELDS || (self.bytes.len() > MOST_BYTES && self.count > 1)
+    }
+}
+
+fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    one.into_iter().chain(other).min()
+}
+
+/// Where a field lies in its leaf.
+struct Place {
+    start: usize,
+    value_start: usize,
+    end: usize,
+    expiry: Option<UnixMillis>,
+}
+
+impl Place {
+    fn of(entry: &Entry<'_>) -> Self {
+        Self { start: entry.start, value_start: entry.value_start, end: entry.end, expiry: entry.expiry }
+    }
+}
+
 /// A big hash's fields.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store) struct Table {
-    slots: BTreeMap<u64, Slot>,
-    /// Expiry and place of every field that has one, soonest first.
+    /// The leaves by the position from which on they hold fields; the first one's is 0.
+    leaves: BTreeMap<u64, Arc<Leaf>>,
+    len: usize,
+    /// The first expiry in each leaf that has one, soonest first.
     expiries: BTreeSet<(UnixMillis, u64)>,
 }
 
 impl Table {
     pub(in crate::store) fn len(&self) -> usize {
-        self.slots.len()
+        self.len
     }
 
     pub(in crate::store) fn first_expiry(&self) -> Option<UnixMillis> {
@@ -65,65 +153,85 @@ impl Table {
 
     /// Number of fields whose expiry is not after `now`.
     pub(in crate::store) fn due_count(&self, now: UnixMillis) -> usize {
-        self.expiries.iter().take_while(|&&(at, _)| at <= now).count()
+        let due_leaves = self.expiries.iter().take_while(|&&(at, _)| at <= now);
+        let leaves = due_leaves.filter_map(|(_, start)| self.leaves.get(start));
+        leaves.flat_map(|leaf| leaf.entries()).filter(|entry| entry.expiry.is_some_and(|at| at <= now)).count()
     }
 
-    /// Removes a field that is due, if there is one, and gives its name.
-    pub(in crate::store) fn remove_first_due(&mut self, now: UnixMillis) -> Option<Vec<u8>> {
-        let (at, place) = self.expiries.first().copied().filter(|&(at, _)| at <= now)?;
-        self.expiries.remove(&(at, place));
-        self.slots.remove(&place).map(|slot| slot.field().to_vec())
+    /// Removes the fields of one leaf that are due, if there are any; gives their names.
+    pub(in crate::store) fn remove_some_due(&mut self, now: UnixMillis) -> Vec<Vec<u8>> {
+        let first = self.expiries.first().copied().filter(|&(at, _)| at <= now);
+        let Some((_, start)) = first else { return Vec::new() };
+        let mut removed = Vec::new();
+        self.change_leaf(start, |leaf| {
+            let mut kept = Leaf::default();
+            for entry in leaf.entries() {
+                if entry.expiry.is_some_and(|at| at <= now) {
+                    removed.push(entry.field.to_vec());
+                } else {
+                    kept.push(entry.field, entry.value, entry.expiry);
+                }
+            }
+            *leaf = kept;
+        });
+        self.len -= removed.len();
+        self.tidy(start);
+        removed
     }
 
-    pub(in crate::store) fn find(&self, position: Position, field: &[u8]) -> Option<TableEntry<'_>> {
-        let place = self.place_of(position, field)?;
-        self.slots.get(&place).map(entry_of)
+    pub(in crate::store) fn find(&self, hasher: &KeyHasher, field: &[u8]) -> Option<TableEntry<'_>> {
+        let (_, leaf) = self.leaf_of(hasher.position(field))?;
+        leaf.entries().find_field(field).map(|entry| entry_of(&entry))
     }
 
     pub(in crate::store) fn iter(&self) -> impl Iterator<Item = TableEntry<'_>> {
-        self.slots.values().map(entry_of)
+        self.leaves.values().flat_map(|leaf| leaf.entries()).map(|entry| entry_of(&entry))
     }
 
-    /// Sets a field's value and expiry; tells whether the field is new.
+    /// Sets a field's value, and its expiry to what `expiry` makes of the one it has; tells whether the field is new.
     pub(in crate::store) fn set(
         &mut self,
-        position: Position,
+        hasher: &KeyHasher,
         field: &[u8],
         value: &[u8],
-        expiry: Option<UnixMillis>,
+        expiry: impl FnOnce(Option<UnixMillis>) -> Option<UnixMillis>,
     ) -> bool {
-        let known = self.place_of(position, field);
-        let place = known.unwrap_or_else(|| self.free_place(position));
-        if let Some(old) = self.slots.insert(place, Slot::new(field, value, expiry))
-            && let Some(at) = old.expiry
-        {
-            self.expiries.remove(&(at, place));
+        if self.leaves.is_empty() {
+            self.leaves.insert(0, Arc::default());
         }
-        if let Some(at) = expiry {
-            self.expiries.insert((at, place));
+        let start = self.leaf_of(hasher.position(field)).map_or(0, |(start, _)| start);
+        let is_new = self.change_leaf(start, |leaf| {
+            let place = leaf.entries().find_field(field).map(|entry| Place::of(&entry));
+            match &place {
+                Some(place) => leaf.replace(place, value, expiry(place.expiry)),
+                None => leaf.push(field, value, expiry(None)),
+            }
+            place.is_none()
+        });
+        let is_new = is_new.unwrap_or(false);
+        self.len += usize::from(is_new);
+        if self.leaves.get(&start).is_some_and(|leaf| leaf.is_full()) {
+            self.split(start, hasher);
         }
-        known.is_none()
+        is_new
     }
 
-    pub(in crate::store) fn set_expiry(&mut self, position: Position, field: &[u8], expiry: Option<UnixMillis>) {
-        let Some(place) = self.place_of(position, field) else { return };
-        let Some(slot) = self.slots.get_mut(&place) else { return };
-        if let Some(at) = slot.expiry {
-            self.expiries.remove(&(at, place));
-        }
-        slot.expiry = expiry;
-        if let Some(at) = expiry {
-            self.expiries.insert((at, place));
-        }
+    pub(in crate::store) fn set_expiry(&mut self, hasher: &KeyHasher, field: &[u8], expiry: Option<UnixMillis>) {
+        let Some((start, _)) = self.leaf_of(hasher.position(field)) else { return };
+        self.change_leaf(start, |leaf| {
+            let Some(entry) = leaf.entries().find_field(field) else { return };
+            let expiry_bytes = if leaf.with_expiries { packed::EXPIRY_BYTES } else { 0 };
+            let (value_end, start) = (entry.end - expiry_bytes, entry.start);
+            leaf.write_expiry(value_end, start, expiry);
+        });
     }
 
-    pub(in crate::store) fn remove(&mut self, position: Position, field: &[u8]) -> bool {
-        let Some(place) = self.place_of(position, field) else { return false };
-        if let Some(slot) = self.slots.remove(&place)
-            && let Some(at) = slot.expiry
-        {
-            self.expiries.remove(&(at, place));
-        }
+    pub(in crate::store) fn remove(&mut self, hasher: &KeyHasher, field: &[u8]) -> bool {
+        let Some((start, leaf)) = self.leaf_of(hasher.position(field)) else { return false };
+        let Some(place) = leaf.entries().find_field(field).map(|entry| Place::of(&entry)) else { return false };
+        self.change_leaf(start, |leaf| leaf.remove(&place));
+        self.len -= 1;
+        self.tidy(start);
         true
     }
 
@@ -135,66 +243,130 @@ impl Table {
         accept: impl Fn(&TableEntry<'_>) -> bool,
     ) -> Option<TableEntry<'_>> {
         const EXACT_UP_TO: usize = 4096;
-        const STRETCH: usize = 128;
+        const STRETCH: usize = 256;
         const TRIES: usize = 100;
         for _ in 0..TRIES {
-            let entry = if self.slots.len() <= EXACT_UP_TO {
-                self.slots.values().nth(random.below(self.slots.len().max(1)))
+            let (start, skip) = if self.len <= EXACT_UP_TO {
+                (0, random.below(self.len.max(1)))
             } else {
-                let start = random.next_u64();
-                let stretch = self.slots.range(start..).chain(self.slots.range(..start));
-                stretch.map(|(_, slot)| slot).nth(random.below(STRETCH))
+                (Position::of_hash(random.next_u64()).0, random.below(STRETCH))
             };
-            if let Some(entry) = entry.map(entry_of).filter(&accept) {
+            if let Some(entry) = self.nth_from(start, skip).filter(&accept) {
                 return Some(entry);
             }
         }
         self.iter().find(accept)
     }
 
+    /// The entry `skip` entries after a position, around the end if need be.
+    fn nth_from(&self, position: u64, mut skip: usize) -> Option<TableEntry<'_>> {
+        let leaves = self.leaves.range(position..).chain(self.leaves.range(..position));
+        for (_, leaf) in leaves {
+            if skip < leaf.count {
+                return leaf.entries().nth(skip).map(|entry| entry_of(&entry));
+            }
+            skip -= leaf.count;
+        }
+        None
+    }
+
     /// Visits about `count` fields from `cursor` on, all of one position together; gives the cursor to go on with.
     pub(in crate::store) fn scan<'a>(
         &'a self,
-        cursor: ScanCursor,
-        count: usize,
+        hasher: &KeyHasher,
+        (cursor, count): (ScanCursor, usize),
         mut visit: impl FnMut(TableEntry<'a>),
     ) -> ScanCursor {
-        let mut last = None;
-        for (visited, (&place, slot)) in self.slots.range(cursor.position().0 << SEQUENCE_BITS..).enumerate() {
-            let position = Position(place >> SEQUENCE_BITS);
-            if visited >= count && last != Some(position) {
-                return ScanCursor::at(position);
+        let from = cursor.position();
+        let (mut visited, mut last) = (0, None);
+        let first = self.leaf_of(from).map_or(0, |(start, _)| start);
+        for leaf in self.leaves.range(first..).map(|(_, leaf)| leaf) {
+            let mut ahead: Vec<_> =
+                leaf.entries().map(|entry| (hasher.position(entry.field), entry_of(&entry))).collect();
+            ahead.retain(|&(position, _)| position >= from);
+            ahead.sort_unstable_by_key(|&(position, entry)| (position, entry.field));
+            for (position, entry) in ahead {
+                if visited >= count && last != Some(position) {
+                    return ScanCursor::at(position);
+                }
+                (visited, last) = (visited + 1, Some(position));
+                visit(entry);
             }
-            last = Some(position);
-            visit(entry_of(slot));
         }
         ScanCursor::END
     }
 
-    fn place_of(&self, position: Position, field: &[u8]) -> Option<u64> {
-        let first = position.0 << SEQUENCE_BITS;
-        if self.slots.get(&first).is_some_and(|slot| slot.field() == field) {
-            return Some(first);
-        }
-        self.slots.range(places(position)).find(|(_, slot)| slot.field() == field).map(|(&place, _)| place)
+    /// The leaf in which fields of a position are, with its start.
+    fn leaf_of(&self, position: Position) -> Option<(u64, &Leaf)> {
+        self.leaves.range(..=position.0).next_back().map(|(&start, leaf)| (start, &**leaf))
     }
 
-    fn free_place(&self, position: Position) -> u64 {
-        let first = position.0 << SEQUENCE_BITS;
-        if !self.slots.contains_key(&first) {
-            return first;
+    /// Changes a leaf, which is copied first if another table shares it, and keeps its first expiry known.
+    fn change_leaf<R>(&mut self, start: u64, change: impl FnOnce(&mut Leaf) -> R) -> Option<R> {
+        let leaf = Arc::make_mut(self.leaves.get_mut(&start)?);
+        let before = leaf.first_expiry;
+        let result = change(leaf);
+        let after = leaf.first_expiry;
+        self.note_expiry(start, before, after);
+        Some(result)
+    }
+
+    fn note_expiry(&mut self, start: u64, before: Option<UnixMillis>, after: Option<UnixMillis>) {
+        if before == after {
+            return;
         }
-        places(position).find(|place| !self.slots.contains_key(place)).unwrap_or(first)
+        if let Some(at) = before {
+            self.expiries.remove(&(at, start));
+        }
+        if let Some(at) = after {
+            self.expiries.insert((at, start));
+        }
+    }
+
+    /// Puts the upper half of a leaf's fields into one of its own. Fields of one position stay together.
+    fn split(&mut self, start: u64, hasher: &KeyHasher) {
+        let Some(leaf) = self.leaves.get(&start).map(Arc::clone) else { return };
+        let mut positions: Vec<u64> = leaf.entries().map(|entry| hasher.position(entry.field).0).collect();
+        positions.sort_unstable();
+        let lowest = positions.first().copied();
+        let middle = positions.get(positions.len() / 2).copied();
+        let cut = middle.filter(|&middle| Some(middle) != lowest);
+        let Some(cut) = cut.or_else(|| positions.last().copied().filter(|&last| Some(last) != lowest)) else { return };
+        let (mut low, mut high) = (Leaf::default(), Leaf::default());
+        for entry in leaf.entries() {
+            let half = if hasher.position(entry.field).0 < cut { &mut low } else { &mut high };
+            half.push(entry.field, entry.value, entry.expiry);
+        }
+        self.note_expiry(start, leaf.first_expiry, low.first_expiry);
+        self.note_expiry(cut, None, high.first_expiry);
+        low.bytes.shrink_to_fit();
+        high.bytes.shrink_to_fit();
+        self.leaves.insert(start, Arc::new(low));
+        self.leaves.insert(cut, Arc::new(high));
+    }
+
+    /// Joins a leaf that has become small with the next one.
+    fn tidy(&mut self, start: u64) {
+        let Some(leaf) = self.leaves.get(&start).filter(|leaf| leaf.count < FEW_FIELDS).map(Arc::clone) else { return };
+        if self.len == 0 {
+            *self = Self::default();
+            return;
+        }
+        let next = self.leaves.range(start + 1..).next().map(|(&next, leaf)| (next, Arc::clone(leaf)));
+        let Some((next, other)) = next else { return };
+        if leaf.count + other.count > MOST_FIELDS / 2 || leaf.bytes.len() + other.bytes.len() > MOST_BYTES / 2 {
+            return;
+        }
+        self.leaves.remove(&next);
+        self.note_expiry(next, other.first_expiry, None);
+        self.change_leaf(start, |leaf| {
+            for entry in other.entries() {
+                leaf.push(entry.field, entry.value, entry.expiry);
+            }
+        });
     }
 }
 
-const SEQUENCE_BITS: u32 = 16;
-
-fn places(position: Position) -> std::ops::RangeInclusive<u64> {
-    let first = position.0 << SEQUENCE_BITS;
-    first..=first | 0xffff
-}
-
-fn entry_of(slot: &Slot) -> TableEntry<'_> {
-    TableEntry { field: slot.field(), value: slot.value(), expiry: slot.expiry }
+fn entry_of<'a>(entry: &Entry<'a>) -> TableEntry<'a> {
+    TableEntry { field: entry.field, value: entry.value, expiry: entry.expiry }
 }

@@ -156,7 +156,7 @@ impl<'a> HashView<'a> {
                 self.iter().for_each(|(field, value)| visit(field, value));
                 ScanCursor::END
             }
-            Body::Table(record) => record.table.scan(cursor, count, |entry| {
+            Body::Table(record) => record.table.scan(self.access.hasher, (cursor, count), |entry| {
                 if !self.access.is_due(entry.expiry) {
                     visit(entry.field, entry.value);
                 }
@@ -173,7 +173,7 @@ impl<'a> HashView<'a> {
                 value: entry.value,
                 expiry: entry.expiry,
             }),
-            Body::Table(record) => record.table.find(self.access.hasher.position(field), field),
+            Body::Table(record) => record.table.find(self.access.hasher, field),
         }
     }
 }

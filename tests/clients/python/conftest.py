@@ -30,6 +30,10 @@ class Awaitable:
             return lambda *args, **kwargs: self._iterate(attribute(*args, **kwargs))
         if name == "pipeline":
             return lambda *args, **kwargs: AwaitablePipeline(attribute(*args, **kwargs))
+        if name == "pubsub":
+            return lambda **kwargs: Awaitable(attribute(**kwargs))
+        if name == "monitor":
+            return lambda: AwaitableMonitor(attribute())
 
         async def call(*args, **kwargs):
             return attribute(*args, **kwargs)
@@ -45,16 +49,50 @@ class Awaitable:
 
 
 class AwaitablePipeline:
-    """A sync pipeline: commands are buffered as they are, only `execute` is awaited."""
+    """A sync pipeline: commands are buffered as they are; what is sent at once (WATCH, what follows it, `execute`) is awaited."""
 
     def __init__(self, target):
         self._target = target
 
-    def __getattr__(self, name):
-        return getattr(self._target, name)
+    def __len__(self):
+        return len(self._target)
 
-    async def execute(self, **kwargs):
-        return self._target.execute(**kwargs)
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self._target.reset()
+
+    def __getattr__(self, name):
+        attribute = getattr(self._target, name)
+        if not callable(attribute) or name == "multi":
+            return attribute
+
+        async def done(result):
+            return result
+
+        def call(*args, **kwargs):
+            result = attribute(*args, **kwargs)
+            return self if result is self._target else done(result)
+
+        return call
+
+
+class AwaitableMonitor:
+    """A sync monitor in the shape of the asyncio one."""
+
+    def __init__(self, target):
+        self._target = target
+
+    async def __aenter__(self):
+        self._target.__enter__()
+        return self
+
+    async def __aexit__(self, *_):
+        self._target.__exit__(None, None, None)
+
+    async def next_command(self):
+        return self._target.next_command()
 
 
 @pytest.fixture(autouse=True)

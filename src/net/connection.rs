@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::work::{Stop, Work};
 use crate::base::clock::UnixMillis;
+use crate::dispatch::leave;
 use crate::handler::Session;
 use crate::handler::session::{Then, Wait};
 use crate::services::Services;
@@ -88,6 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match then {
             Then::Continue | Then::Sleep(_) => {}
             Then::Close => {
+                // Whoever sees the connection closed finds nothing left of it.
+                leave(&work.services, &mut work.session);
                 self.stream.shutdown().await?;
                 return Ok(false);
             }

@@ -220,14 +220,7 @@ impl Delivery {
             } else {
                 resp2.get_or_insert_with(|| encode(RespVersion::Resp2, parts))
             };
-            let was_closed = client.mailbox.is_closed();
-            if !client.mailbox.push(frame.as_bytes(), self.limit, self.now) && !was_closed {
-                tracing::warn!(
-                    client = client.id.0,
-                    address = client.address,
-                    "a Pub/Sub client reads too slowly, closed"
-                );
-            }
+            client.mailbox.push(frame.as_bytes(), self.limit, self.now);
             count += 1;
         }
         count

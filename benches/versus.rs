@@ -7,7 +7,8 @@
 //! Without `--peers` (or `HASHD_PEERS`) it fetches the peers by `tests/peers` into `target/peers`. CPU time is the
 //! growth of the run time of all of a server's threads (`/proc/PID/task/*/schedstat`); the load is `redis-benchmark`,
 //! 50 connections, 100,000 keys of 4 short fields. Servers are measured in turn (A B C A B C ...) and medians reported,
-//! so that the machine's mood hits all alike.
+//! so that the machine's mood hits all alike. hashd is measured with one thread, with all cores, and with one thread while
+//! 1,000 subscribers listen to other channels and one client watches a key, which must cost nothing.
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
 use std::error::Error;
@@ -20,6 +21,12 @@ use std::time::{Duration, Instant};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const KEYS: &str = "100000";
+
+/// How many clients listen to channels that nobody uses, on the server that has them.
+const SUBSCRIBERS: usize = 1000;
+
+/// The hashd servers, which come before their peers.
+const HASHDS: [&str; 3] = ["hashd, 1 thread", "hashd, all cores", "hashd, 1 thread, listeners"];
 
 /// The five measured commands, as arguments of redis-benchmark.
 const COMMANDS: [(&str, &[&str]); 5] = [
@@ -43,6 +50,8 @@ struct Server {
     name: &'static str,
     port: u16,
     process: Child,
+    /// Connections that only listen.
+    listeners: Vec<TcpStream>,
 }
 
 impl Drop for Server {
@@ -83,9 +92,9 @@ fn main() -> Outcome<()> {
     }
     println!("\ngeometric mean of the ratios of CPU time per request to the better peer");
     for (pipeline, ratios) in options.pipelines.iter().zip(&ratios) {
-        for (index, server) in ["hashd, 1 thread", "hashd, all cores"].iter().enumerate() {
-            let logarithms: f64 = ratios.iter().map(|pair| pair[index].ln()).sum();
-            println!("  P={pipeline:<3} {server:<17} {:.2}", (logarithms / ratios.len() as f64).exp());
+        for (index, server) in HASHDS.iter().enumerate() {
+            let logarithms: f64 = ratios.iter().map(|ratios: &[f64; 3]| ratios[index].ln()).sum();
+            println!("  P={pipeline:<3} {server:<27} {:.2}", (logarithms / ratios.len() as f64).exp());
         }
     }
     Ok(())
@@ -121,10 +130,12 @@ fn options() -> Outcome<Options> {
 fn start_servers(peers: &Path) -> Outcome<Vec<Server>> {
     let hashd = Path::new(env!("CARGO_BIN_EXE_hashd"));
     let mut servers = vec![
-        start("hashd, 1 thread", hashd, &["--io-threads", "1"])?,
-        start("hashd, all cores", hashd, &[])?,
+        start(HASHDS[0], hashd, &["--io-threads", "1"])?,
+        start(HASHDS[1], hashd, &[])?,
+        start(HASHDS[2], hashd, &["--io-threads", "1"])?,
         start("Redis", &peers.join("bin/redis-server"), &[])?,
     ];
+    listen(&mut servers[2])?;
     let valkey = peers.join("bin/valkey-server");
     if valkey.exists() {
         servers.push(start("Valkey", &valkey, &[])?);
@@ -140,7 +151,7 @@ fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Outcome<Serv
         .current_dir(std::env::temp_dir())
         .stdout(Stdio::null())
         .spawn()?;
-    let server = Server { name, port, process };
+    let server = Server { name, port, process, listeners: Vec::new() };
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(10) {
         if ping(port).is_ok() {
@@ -149,6 +160,20 @@ fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Outcome<Serv
         std::thread::sleep(Duration::from_millis(20));
     }
     Err(format!("{name} does not answer").into())
+}
+
+/// Connects clients that subscribe to a channel each, and one that watches a key.
+fn listen(server: &mut Server) -> Outcome<()> {
+    for number in 0..=SUBSCRIBERS {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port))?;
+        let request =
+            if number == 0 { "WATCH no-such-key\r\n".into() } else { format!("SUBSCRIBE channel:{number}\r\n") };
+        stream.write_all(request.as_bytes())?;
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer)?;
+        server.listeners.push(stream);
+    }
+    Ok(())
 }
 
 fn ping(port: u16) -> Outcome<()> {
@@ -237,12 +262,12 @@ fn cpu_time(process: u32) -> Outcome<u64> {
     Ok(total)
 }
 
-/// Prints one command's figures; gives the ratios of the two hashd servers to the better peer.
-fn report(name: &str, servers: &[Server], medians: &[Sample]) -> [f64; 2] {
-    let best = medians.iter().skip(2).map(|sample| sample.cpu_ns).fold(f64::INFINITY, f64::min);
+/// Prints one command's figures; gives the ratios of the hashd servers to the better peer.
+fn report(name: &str, servers: &[Server], medians: &[Sample]) -> [f64; 3] {
+    let best = medians.iter().skip(HASHDS.len()).map(|sample| sample.cpu_ns).fold(f64::INFINITY, f64::min);
     for (server, sample) in servers.iter().zip(medians) {
         println!(
-            "  {name:<8} {:<17} {:>8.0} ns ({:.2})  {:>9.0}/s  p50 {:.3}  p99 {:.3}",
+            "  {name:<8} {:<27} {:>8.0} ns ({:.2})  {:>9.0}/s  p50 {:.3}  p99 {:.3}",
             server.name,
             sample.cpu_ns,
             sample.cpu_ns / best,
@@ -251,5 +276,5 @@ fn report(name: &str, servers: &[Server], medians: &[Sample]) -> [f64; 2] {
             sample.p99_ms
         );
     }
-    [medians[0].cpu_ns / best, medians[1].cpu_ns / best]
+    std::array::from_fn(|index| medians[index].cpu_ns / best)
 }

@@ -148,11 +148,11 @@ pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now
 /// Takes a client that has left off all lists.
 pub fn leave(services: &Services, session: &mut Session) {
     session.unwatch(services);
-    services.pubsub.leave(&session.client, &mut session.subscriptions);
     services.changes.tracking.disable(&services.keyspace, &session.client);
     services.monitors.remove(&session.client);
     // Whoever still knows the client takes it for gone.
     session.client.mailbox.close();
+    services.pubsub.leave(&session.client, &mut session.subscriptions);
     services.clients.disconnect(session.client.id);
 }
 
@@ -241,14 +241,14 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
     if session.transaction.is_some() && spec.flags.contains(CommandFlags::NO_MULTI) {
         return refuse(CommandError::Fixed("ERR Command not allowed inside a transaction"));
     }
+    if session.client.monitoring.load(Ordering::Relaxed) && observe::may_touch_data(session, spec, id) {
+        return refuse(CommandError::Fixed("ERR Replica can't interact with the keyspace"));
+    }
     if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
         return refuse(CommandError::text(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             spec.full_name
         )));
-    }
-    if session.client.monitoring.load(Ordering::Relaxed) && observe::may_touch_data(session, spec, id) {
-        return refuse(CommandError::Fixed("ERR Replica can't interact with the keyspace"));
     }
     match spec.handler {
         Some(handler) => Ok(Command { spec, id, handler }),

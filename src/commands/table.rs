@@ -3,19 +3,19 @@
 //! Everything users see about commands (COMMAND, COMMAND DOCS, ACL categories, key extraction) derives from it.
 //! To add a command, write its handler and add a row here.
 
+mod find;
 pub mod history;
-mod lookup;
-mod query;
+mod name_index;
 mod row;
 pub mod syntax;
+
+pub use find::{all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
 use super::{admin, client, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
-use lookup::NameIndex;
-pub use query::{all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 use row::{
     COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
     RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, SHARD_CHANNEL,
@@ -522,8 +522,6 @@ commands! {
     Asking => other("asking", 1, admin::cluster_disabled).fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");
 }
-
-static INDEX: NameIndex<{ NAMES.len() }> = NameIndex::new(&NAMES);
 
 impl Command {
     /// The command's id.

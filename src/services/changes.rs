@@ -15,10 +15,10 @@ use crate::store::{Change, ChangeLog, Event};
 pub struct Changes {
     /// WATCH.
     pub watches: Watches,
-    /// Keyspace notifications.
-    pub notifications: Notifications,
     /// CLIENT TRACKING.
     pub tracking: Tracking,
+    /// Keyspace notifications.
+    pub notifications: Notifications,
 }
 
 impl Changes {
@@ -26,8 +26,8 @@ impl Changes {
     pub fn new(config: &Arc<Config>, clock: &Arc<Clock>, pubsub: &Arc<PubSub>) -> Self {
         Self {
             watches: Watches::default(),
-            notifications: Notifications::new(Arc::clone(config), Arc::clone(pubsub)),
             tracking: Tracking::new(Arc::clone(config), Arc::clone(clock)),
+            notifications: Notifications::new(Arc::clone(config), Arc::clone(pubsub)),
         }
     }
 }
@@ -38,11 +38,11 @@ impl ChangeLog for Changes {
         if event.is_change() {
             self.watches.touch(change.database, change.key);
         }
-        self.notifications.publish(change);
         // Redis does not tell caches of SWAPDB, and of FLUSHALL by one message for all keys. What `New` begins follows.
         if event.is_change() && !matches!(event, Event::Replaced | Event::New) {
             self.tracking.record(change);
         }
+        self.notifications.publish(change);
     }
 
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {

@@ -1,8 +1,11 @@
-//! Finding rows of the table: by name, by container, all of them.
+//! Finding commands in the table, by name and in order.
 
-use super::{IDS, INDEX, ROWS, TABLE};
+use super::name_index::NameIndex;
+use super::{IDS, NAMES, ROWS, TABLE};
 use crate::handler::Spec;
 use crate::services::stats::CommandId;
+
+static INDEX: NameIndex<{ NAMES.len() }> = NameIndex::new(&NAMES);
 
 /// The command called `name`, in any case.
 #[inline]

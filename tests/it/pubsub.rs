@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     ("all_listeners_see_the_same_order", order),
     ("nothing_comes_after_unsubscribe", silence),
     ("nothing_is_left_of_a_client_that_leaves", leaving),
+    ("a_pause_holds_messages_back", pause),
     ("a_protocol_is_switched_between_two_messages", protocol_switch),
 ];
 
@@ -177,5 +178,17 @@ fn publish_until(server: &Server, stop: &AtomicBool) {
     let mut publisher = server.client();
     while !stop.load(Ordering::Relaxed) {
         publisher.line("PUBLISH c m");
+    }
+}
+
+/// As Redis holds back all that it would replicate.
+fn pause() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    for line in ["PUBLISH c m", "SPUBLISH c m"] {
+        assert_eq!(client.line("CLIENT PAUSE 300 WRITE"), "+OK");
+        let started = Instant::now();
+        assert_eq!(client.line(line), ":0");
+        assert!(started.elapsed() >= Duration::from_millis(250), "{line} after {:?}", started.elapsed());
     }
 }

@@ -11,14 +11,14 @@
 //! 1,000 subscribers listen to other channels and one client watches a key, which must cost nothing.
 #![allow(clippy::cast_precision_loss, reason = "figures are printed with three digits")]
 
-use std::error::Error;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod side_by_side;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use side_by_side::{Outcome, Server, provide_peers, start_hashd, start_peers};
 
 const KEYS: &str = "100000";
 
@@ -45,22 +45,6 @@ struct Options {
     pipelines: Vec<u64>,
 }
 
-/// A server under measurement; ends with the value.
-struct Server {
-    name: &'static str,
-    port: u16,
-    process: Child,
-    /// Connections that only listen.
-    listeners: Vec<TcpStream>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 /// One measurement.
 #[derive(Clone, Copy)]
 struct Sample {
@@ -76,7 +60,7 @@ fn main() -> Outcome<()> {
         return Ok(());
     }
     let options = options()?;
-    let servers = start_servers(&options.peers)?;
+    let (servers, _listeners) = start_servers(&options.peers)?;
     for server in &servers {
         load(&options.peers, server)?;
     }
@@ -118,52 +102,25 @@ fn options() -> Outcome<Options> {
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
-    if !options.peers.join("bin/redis-server").exists() {
-        let status = Command::new("tests/peers").arg(&options.peers).status()?;
-        if !status.success() || !options.peers.join("bin/redis-server").exists() {
-            return Err("no peers to compare with: tests/peers could not fetch them".into());
-        }
-    }
+    provide_peers(&options.peers)?;
     Ok(options)
 }
 
-fn start_servers(peers: &Path) -> Outcome<Vec<Server>> {
-    let hashd = Path::new(env!("CARGO_BIN_EXE_hashd"));
+/// All servers, and connections to the third that only listen.
+fn start_servers(peers: &Path) -> Outcome<(Vec<Server>, Vec<TcpStream>)> {
     let mut servers = vec![
-        start(HASHDS[0], hashd, &["--io-threads", "1"])?,
-        start(HASHDS[1], hashd, &[])?,
-        start(HASHDS[2], hashd, &["--io-threads", "1"])?,
-        start("Redis", &peers.join("bin/redis-server"), &[])?,
+        start_hashd(HASHDS[0], &["--io-threads", "1"])?,
+        start_hashd(HASHDS[1], &[])?,
+        start_hashd(HASHDS[2], &["--io-threads", "1"])?,
     ];
-    listen(&mut servers[2])?;
-    let valkey = peers.join("bin/valkey-server");
-    if valkey.exists() {
-        servers.push(start("Valkey", &valkey, &[])?);
-    }
-    Ok(servers)
-}
-
-fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Outcome<Server> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let process = Command::new(program)
-        .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
-        .args(arguments)
-        .current_dir(std::env::temp_dir())
-        .stdout(Stdio::null())
-        .spawn()?;
-    let server = Server { name, port, process, listeners: Vec::new() };
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(10) {
-        if ping(port).is_ok() {
-            return Ok(server);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Err(format!("{name} does not answer").into())
+    let listeners = listen(&servers[2])?;
+    servers.extend(start_peers(peers)?);
+    Ok((servers, listeners))
 }
 
 /// Connects clients that subscribe to a channel each, and one that watches a key.
-fn listen(server: &mut Server) -> Outcome<()> {
+fn listen(server: &Server) -> Outcome<Vec<TcpStream>> {
+    let mut listeners = Vec::new();
     for number in 0..=SUBSCRIBERS {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port))?;
         let request =
@@ -171,17 +128,9 @@ fn listen(server: &mut Server) -> Outcome<()> {
         stream.write_all(request.as_bytes())?;
         let mut answer = [0; 1];
         stream.read_exact(&mut answer)?;
-        server.listeners.push(stream);
+        listeners.push(stream);
     }
-    Ok(())
-}
-
-fn ping(port: u16) -> Outcome<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(b"PING\r\n")?;
-    let mut answer = [0; 7];
-    stream.read_exact(&mut answer)?;
-    if &answer == b"+PONG\r\n" { Ok(()) } else { Err("not a PONG".into()) }
+    Ok(listeners)
 }
 
 /// Fills a server with the keys that redis-benchmark will ask for.

@@ -8,7 +8,7 @@ use super::entry::{Packed, Record, TableRecord};
 use super::expire::Footprint;
 use super::hash::{Access, Body, HashEdit, HashView};
 use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
-use super::scan::Position;
+use super::position::Position;
 use crate::base::clock::UnixMillis;
 
 /// When a key expires.

@@ -5,7 +5,6 @@
 //! Every access locks exclusively: reading moves the access clock and reclaims what is due.
 
 use std::cell::{RefCell, RefMut};
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +17,7 @@ use super::change::{ChangeLog, Interest};
 use super::database::Database;
 use super::entry::Record;
 use super::expire::{DueIndex, ExpireStats};
-use super::scan::Position;
+use super::position::{KeyHasher, Position};
 use super::scan_order::ScanOrders;
 use crate::base::clock::UnixMillis;
 
@@ -28,28 +27,6 @@ pub(super) const SHARDS: usize = 1024;
 
 /// Most records that are asked for at a time.
 const PREFETCHED: usize = 32;
-
-/// Hashes keys and fields with a secret drawn at start, so that nobody can prepare colliding ones.
-#[derive(Debug, Clone)]
-pub(super) struct KeyHasher {
-    state: ahash::RandomState,
-}
-
-impl KeyHasher {
-    /// The hash of a key.
-    #[inline]
-    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
-        use std::hash::Hasher;
-        let mut hasher = self.state.build_hasher();
-        hasher.write(bytes);
-        hasher.finish()
-    }
-
-    /// The place of a key or field in iteration order.
-    pub(super) fn position(&self, bytes: &[u8]) -> Position {
-        Position::of_hash(self.hash(bytes))
-    }
-}
 
 /// Up to where Redis keeps a hash in a listpack, which decides what OBJECT ENCODING reports.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +58,7 @@ pub(super) struct DatabaseData {
 impl DatabaseData {
     fn new(hasher: &KeyHasher) -> Self {
         Self {
-            map: DashMap::with_hasher_and_shard_amount(hasher.state.clone(), SHARDS),
+            map: DashMap::with_hasher_and_shard_amount(hasher.random_state(), SHARDS),
             orders: ScanOrders::default(),
             due: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys: AtomicUsize::new(0),
@@ -208,7 +185,7 @@ impl Keyspace {
             changes: OnceLock::new(),
             interest: AtomicU8::new(0),
             removed: Mutex::default(),
-            hasher: KeyHasher { state: ahash::RandomState::new() },
+            hasher: KeyHasher::new(),
             max_listpack_entries: AtomicUsize::new(limits.max_listpack_entries),
             max_listpack_value: AtomicUsize::new(limits.max_listpack_value),
             active_expire: AtomicBool::new(true),

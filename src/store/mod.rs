@@ -10,6 +10,7 @@ mod expire;
 mod flush;
 pub mod hash;
 mod keyspace;
+mod position;
 mod scan;
 mod scan_order;
 #[cfg(test)]
@@ -21,5 +22,5 @@ pub use database::{Database, DatabaseStats, KeyExpiry};
 pub use expire::ExpireStats;
 pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome};
 pub use keyspace::{HashLimits, Keyspace, Lock, LockedShards};
-pub use scan::ScanCursor;
+pub use position::ScanCursor;
 pub use transfer::{Replace, Transfer};

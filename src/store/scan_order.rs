@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::keyspace::{KeyHasher, Shard};
-use super::scan::Position;
+use super::keyspace::Shard;
+use super::position::KeyHasher;
+use super::position::Position;
 
 /// How many shards' orders are kept: about as many as there are SCANs at a time.
 const KEPT: usize = 8;

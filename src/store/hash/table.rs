@@ -11,8 +11,7 @@ use std::sync::Arc;
 use super::packed::{self, Entries, Entry, Tail};
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
-use crate::store::keyspace::KeyHasher;
-use crate::store::scan::{Position, ScanCursor};
+use crate::store::position::{KeyHasher, Position, ScanCursor};
 
 /// A leaf splits beyond this many fields,
 const MOST_FIELDS: usize = 32;

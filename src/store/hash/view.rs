@@ -7,8 +7,8 @@ use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::change::Interest;
 use crate::store::entry::{Packed, TableRecord};
-use crate::store::keyspace::KeyHasher;
-use crate::store::scan::ScanCursor;
+use crate::store::position::KeyHasher;
+use crate::store::position::ScanCursor;
 
 /// When a field expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

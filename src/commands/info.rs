@@ -99,6 +99,7 @@ fn clients(text: &mut Text, ctx: &Context<'_>) {
     let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
     text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
     text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
+    text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
     let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
     text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
 }

@@ -1,7 +1,7 @@
 //! `ReplyWriter`: replies in RESP2 or RESP3, written straight into the connection's output buffer.
 //!
 //! The only place where the two protocols differ. Writing replies directly instead of building a frame tree for
-//! redis-protocol's encoder costs a fifth of the time (`benches/reply.rs` shows both).
+//! redis-protocol's encoder costs a fifth of the time (`benches/codec.rs` shows both).
 
 /// The protocol that a client has chosen by `HELLO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -181,6 +181,12 @@ impl Client {
         decode(&reply, self.protocol)
     }
 
+    /// The next reply, decoded.
+    pub fn next_value(&mut self) -> Value {
+        let reply = self.reply().unwrap();
+        decode(&reply, self.protocol)
+    }
+
     /// One request written as a line, its decoded reply.
     pub fn ask(&mut self, line: &str) -> Value {
         let args: Vec<&str> = line.split(' ').collect();

@@ -20,6 +20,7 @@ mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
 mod linearizability; // histories of overlapping commands, each with an order that explains it
+mod long; // requests that run beside the workers
 mod model; // proptest programs against a BTreeMap
 mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
@@ -40,6 +41,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("expiry", expiry::CASES),
     ("lifecycle", lifecycle::CASES),
     ("linearizability", linearizability::CASES),
+    ("long", long::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),

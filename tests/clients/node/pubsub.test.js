@@ -23,6 +23,15 @@ const heardAgain = (publisher, channel, seen) => until(`${channel} is heard agai
 
 const numbers = Array.from({ length: 1000 }, (_, i) => String(i));
 
+// Publishes the numbers, then every byte there is, and checks what a subscriber of `stream` has seen of them.
+async function checkStream(publisher, seen) {
+  const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+  await Promise.all([...numbers, bytes].map((message) => publisher.publish('stream', message)));
+  await until('all messages', () => seen.length === 1001);
+  assert.deepEqual(seen.slice(0, 1000).map(String), numbers);
+  assert.deepEqual(seen[1000], bytes);
+}
+
 withIoredis((connect) => {
   test('channels', async () => {
     const [subscriber, publisher] = [connect(), connect()];
@@ -62,11 +71,7 @@ withIoredis((connect) => {
     const seen = [];
     subscriber.on('messageBuffer', (channel, message) => seen.push(message));
     await subscriber.subscribe('stream');
-    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
-    await Promise.all([...numbers, bytes].map((message) => publisher.publish('stream', message)));
-    await until('all messages', () => seen.length === 1001);
-    assert.deepEqual(seen.slice(0, 1000).map(String), numbers);
-    assert.deepEqual(seen[1000], bytes);
+    await checkStream(publisher, seen);
   });
 
   test('subscribes again after a lost connection', async () => {
@@ -127,11 +132,7 @@ withNodeRedis((connect) => {
     const [subscriber, publisher] = [await connect(), await connect()];
     const seen = [];
     await subscriber.subscribe('stream', (message) => seen.push(message), true);
-    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
-    await Promise.all([...numbers, bytes].map((message) => publisher.publish('stream', message)));
-    await until('all messages', () => seen.length === 1001);
-    assert.deepEqual(seen.slice(0, 1000).map(String), numbers);
-    assert.deepEqual(seen[1000], bytes);
+    await checkStream(publisher, seen);
   });
 
   test('subscribes again after a lost connection', async () => {

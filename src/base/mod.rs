@@ -1,4 +1,5 @@
-//! Small pure parts that everything may use: time, numbers, glob patterns, quoted words, randomness, prefetching.
+//! Small pure parts that everything may use: time, numbers, glob patterns, quoted words, randomness, prefetching, thin
+//! pointers.
 
 pub mod clock;
 pub mod glob;
@@ -6,4 +7,5 @@ pub mod long_double;
 pub mod number;
 pub mod prefetch;
 pub mod random;
+pub mod thin;
 pub mod words;

@@ -195,7 +195,7 @@ pub fn memory_usage(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let (mut seen, mut bytes) = (0_usize, 0_usize);
         for (field, value) in hash.iter().take(limit) {
             seen += 1;
-            bytes += field.len() + value.len() + overhead(encoding);
+            bytes += field.len() + value.text().len() + overhead(encoding);
         }
         bytes.checked_div(seen).map_or(0, |_| scale(bytes, seen, hash.len()))
     });

@@ -81,7 +81,7 @@ fn listpack(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     ctx.store.view(key, |hash| {
         for (index, (field, value)) in hash.iter().enumerate() {
-            tracing::info!(index, field = %field.escape_ascii(), value = %value.escape_ascii(), "listpack entry");
+            tracing::info!(index, field = %field.escape_ascii(), value = %value.text().escape_ascii(), "listpack entry");
         }
     });
     ctx.reply.simple("Listpack structure printed on stdout");
@@ -217,7 +217,7 @@ fn hash_digest(hash: &HashView<'_>) -> Digest {
     for (field, value) in hash.iter() {
         let mut element = Digest::default();
         mix(&mut element, field);
-        mix(&mut element, value);
+        mix(&mut element, &value.text());
         if matches!(hash.field_expiry(field), FieldExpiry::At(_)) {
             add(&mut element, b"!!hexpire!!");
         }

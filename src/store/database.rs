@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
 use super::change::{Change, Event, EventList, Interest};
-use super::entry::{Packed, Record, TableRecord};
+use super::entry::{AccessClock, Body, Record, TableRecord};
 use super::expire::Footprint;
-use super::hash::{Access, Body, HashEdit, HashView};
+use super::hash::{Access, HashEdit, HashView};
 use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
 use super::position::Position;
 use crate::base::clock::UnixMillis;
@@ -61,11 +61,6 @@ pub struct Lookups {
     pub misses: u64,
 }
 
-/// Seconds on the access clock.
-pub(super) fn access_seconds(now: UnixMillis) -> u32 {
-    u32::try_from(now.seconds()).unwrap_or_default()
-}
-
 impl<'a> Database<'a> {
     pub(super) fn new(keyspace: &'a Keyspace, index: usize, now: UnixMillis) -> Self {
         let (place, data) = keyspace.data(index);
@@ -115,17 +110,13 @@ impl<'a> Database<'a> {
             let Some(record) = this.live(shard, hash, key) else {
                 this.count_lookup(|lookups| lookups.misses += 1);
                 this.record_miss(key);
-                return read(&HashView { body: Body::Missing, access: &access });
+                return read(&HashView { body: None, access: &access });
             };
             this.count_lookup(|lookups| lookups.hits += 1);
             if this.touch {
-                record.set_access(access_seconds(this.now));
+                record.set_access(AccessClock::at(this.now));
             }
-            let body = match record {
-                Record::Packed(bytes) => Body::Packed(Packed::new(bytes)),
-                Record::Table(record) => Body::Table(record),
-            };
-            let result = read(&HashView { body, access: &access });
+            let result = read(&HashView { body: Some(record.body()), access: &access });
             if !access.found_due.borrow().is_empty() {
                 this.edit(shard, hash, key, &access, |_| ());
             }
@@ -139,7 +130,7 @@ impl<'a> Database<'a> {
         let Some(snapshot) = self.snapshot(key) else { return self.view(key, read) };
         self.count_lookup(|lookups| lookups.hits += 1);
         let access = self.access();
-        read(&HashView { body: Body::Table(&snapshot), access: &access })
+        read(&HashView { body: Some(Body::Table(&snapshot)), access: &access })
     }
 
     /// A copy of a big hash, which shares its leaves; `None` for others, and where its shard stays locked anyway.
@@ -147,15 +138,12 @@ impl<'a> Database<'a> {
         if self.held.is_some() || self.data.tables.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.with_record(key, |this, shard, hash| match this.live(shard, hash, key)? {
-            record @ Record::Table(_) if record.is_long() => {
-                if this.touch {
-                    record.set_access(access_seconds(this.now));
-                }
-                let Record::Table(table) = record else { return None };
-                Some((**table).clone())
+        self.with_record(key, |this, shard, hash| {
+            let record = this.live(shard, hash, key).filter(|record| record.is_long())?;
+            if this.touch {
+                record.set_access(AccessClock::at(this.now));
             }
-            _ => None,
+            record.table_mut().cloned()
         })
     }
 
@@ -201,7 +189,7 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let found = this.live(shard, hash, key);
             if let Some(record) = found {
-                record.set_access(access_seconds(this.now));
+                record.set_access(AccessClock::at(this.now));
                 return true;
             }
             this.record_miss(key);
@@ -222,7 +210,7 @@ impl<'a> Database<'a> {
 
     /// Frees a record that is in no shard any more: a big one in the background.
     pub(super) fn dispose(&self, record: Record) {
-        if matches!(record, Record::Table(_)) {
+        if record.is_table() {
             self.keyspace.bury(Removed::Record(record));
         }
     }
@@ -285,9 +273,9 @@ impl<'a> Database<'a> {
 
     /// Seconds since the last access; does not move the access clock.
     pub fn idle_seconds(&mut self, key: &[u8]) -> Option<i64> {
-        let now = access_seconds(self.now);
+        let now = AccessClock::at(self.now);
         self.with_record(key, |this, shard, hash| {
-            this.live(shard, hash, key).map(|record| i64::from(now.saturating_sub(record.access())))
+            this.live(shard, hash, key).map(|record| record.access().seconds_until(now))
         })
     }
 
@@ -440,10 +428,10 @@ impl<'a> Database<'a> {
     ) -> R {
         let limits = self.keyspace.limits();
         let Some(record) = self.live(shard, hash, key) else {
-            let mut edit = HashEdit::of_missing(key, access, limits);
+            let mut edit = HashEdit::new(None, key, access, limits);
             let result = change(&mut edit);
             let events = edit.take_events();
-            let created = edit.into_new_record();
+            let created = edit.finish();
             let fate = if created.is_some() { Fate::Created } else { Fate::CreatedAndGone };
             if let Some(record) = created {
                 self.put(shard, hash, record);
@@ -452,18 +440,18 @@ impl<'a> Database<'a> {
             return result;
         };
         let before = Footprint::of(record);
-        let mut edit = HashEdit::of_record(record, key, access, limits);
+        let mut edit = HashEdit::new(Some(&mut *record), key, access, limits);
         let result = change(&mut edit);
         edit.remove_found_due();
         let reclaimed = edit.reclaimed();
         let empty = edit.is_empty();
         let events = edit.take_events();
-        drop(edit);
+        edit.finish();
         if reclaimed > 0 {
             self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
         }
         if self.touch {
-            record.set_access(access_seconds(self.now));
+            record.set_access(AccessClock::at(self.now));
         }
         let after = Footprint::of(record);
         self.data.account(shard_of(hash), hash, before, after);

@@ -3,16 +3,18 @@
 //! A small hash is one allocation that holds everything, the key included, so that a lookup touches one place in memory:
 //!
 //! ```text
-//! flags:1  access:4  count:2  [key expiry:8]  key length:varint  key  { field length:varint field
-//!                                                                        value length:varint value [expiry:8] }*
+//! flags:1  access:3  shape:2  [key expiry:6 or 8]  key length:varint  key  entries
 //! ```
 //!
-//! A big one is a [`Table`] beside its key.
+//! The shape is the number of fields, or the number of the [`Template`] that knows them; the entries are those of
+//! [`super::hash::packed`]. A big hash is a [`Table`] beside its key.
+#![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
-use super::hash::packed::{self, Entries};
+use super::hash::packed::{self, Encoded, Entries};
 use super::hash::table::Table;
+use super::hash::template::{self, Template, TemplateId, Wanted};
 use crate::base::clock::UnixMillis;
-use crate::base::prefetch::prefetch;
+use crate::base::thin::{Content, ContentMut, Thin};
 
 bitflags::bitflags! {
     /// What a record's first byte says.
@@ -26,16 +28,24 @@ bitflags::bitflags! {
         const REPORT_HASHTABLE = 1 << 2;
         /// Fields have had expiries (`listpackex` where Redis would use a listpack); never taken back.
         const REPORT_EXPIRIES = 1 << 3;
+        /// The key's expiry takes 8 bytes, not 6.
+        const WIDE_KEY_EXPIRY = 1 << 4;
+        /// A template knows the fields; they have no expiries.
+        const TEMPLATE = 1 << 5;
     }
 }
 
 /// One key with all that belongs to it.
 #[derive(Debug)]
-pub(super) enum Record {
-    /// A small hash with its key in one allocation.
-    Packed(Box<[u8]>),
-    /// A big hash.
-    Table(Box<TableRecord>),
+pub(super) struct Record(Thin<TableRecord>);
+
+/// What a record holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// A small hash.
+    Packed(Packed<'a>),
+    /// A big one.
+    Table(&'a TableRecord),
 }
 
 /// A big hash with its key.
@@ -43,51 +53,71 @@ pub(super) enum Record {
 pub(super) struct TableRecord {
     pub(super) key: Box<[u8]>,
     pub(super) flags: RecordFlags,
-    pub(super) access: u32,
+    pub(super) access: AccessClock,
     pub(super) key_expiry: Option<UnixMillis>,
     pub(super) table: Table,
 }
 
+/// When a key was last used: seconds, of which 24 bits are kept as in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AccessClock([u8; 3]);
+
+impl AccessClock {
+    /// The clock at a time.
+    pub(super) fn at(now: UnixMillis) -> Self {
+        let [a, b, c, ..] = now.seconds().to_le_bytes();
+        Self([a, b, c])
+    }
+
+    /// Seconds from this time to a later one, as far as 24 bits tell (194 days).
+    pub(super) fn seconds_until(self, later: Self) -> i64 {
+        let seconds = |Self([a, b, c]): Self| i64::from(u32::from_le_bytes([a, b, c, 0]));
+        (seconds(later) - seconds(self)).rem_euclid(1 << 24)
+    }
+}
+
+const FLAGS: usize = 0;
 const ACCESS: usize = 1;
-const COUNT: usize = 5;
-const EXPIRY: usize = 7;
+const SHAPE: usize = 4;
+const EXPIRY: usize = 6;
 
 /// A packed record read through its header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed<'a> {
     bytes: &'a [u8],
-    key_start: usize,
+    template: Option<&'a Template>,
     entries_start: usize,
 }
 
 impl<'a> Packed<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let flags = flags_of(bytes);
-        let start = if flags.contains(RecordFlags::KEY_EXPIRY) { EXPIRY + 8 } else { EXPIRY };
-        let (length, key_start) = packed::read_length(bytes, start);
-        Self { bytes, key_start, entries_start: key_start + length }
+    /// A record that is in no keyspace and uses no template.
+    pub(super) fn draft(bytes: &'a [u8]) -> Self {
+        Self { bytes, template: None, entries_start: key_range(bytes).end }
     }
 
-    pub(super) fn key(self) -> &'a [u8] {
-        self.bytes.get(self.key_start..self.entries_start).unwrap_or_default()
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.bytes
     }
 
     pub(super) fn flags(self) -> RecordFlags {
         flags_of(self.bytes)
     }
 
-    pub(super) fn count(self) -> usize {
-        usize::from(u16::from_le_bytes(array_at(self.bytes, COUNT)))
+    pub(super) fn template(self) -> Option<&'a Template> {
+        self.template
     }
 
-    pub(super) fn access(self) -> u32 {
-        u32::from_le_bytes(array_at(self.bytes, ACCESS))
+    /// Number of fields.
+    pub(super) fn count(self) -> usize {
+        self.template.map_or_else(|| usize::from(u16::from_le_bytes(array_at(self.bytes, SHAPE))), Template::len)
+    }
+
+    pub(super) fn access(self) -> AccessClock {
+        AccessClock(array_at(self.bytes, ACCESS))
     }
 
     pub(super) fn key_expiry(self) -> Option<UnixMillis> {
-        self.flags()
-            .contains(RecordFlags::KEY_EXPIRY)
-            .then(|| UnixMillis(i64::from_le_bytes(array_at(self.bytes, EXPIRY))))
+        key_expiry_of(self.bytes)
     }
 
     pub(super) fn has_field_expiries(self) -> bool {
@@ -99,17 +129,62 @@ impl<'a> Packed<'a> {
         self.entries_start
     }
 
+    #[inline]
     pub(super) fn entries(self) -> Entries<'a> {
-        Entries::new(self.bytes, self.entries_start, self.has_field_expiries())
+        match self.template {
+            Some(template) => Entries::of_template(self.bytes, self.entries_start, template),
+            None => Entries::new(self.bytes, self.entries_start, self.has_field_expiries()),
+        }
     }
 }
 
+#[inline]
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..).and_then(|rest| rest.first_chunk::<N>()).copied().unwrap_or([0; N])
 }
 
+#[inline]
 fn flags_of(bytes: &[u8]) -> RecordFlags {
     RecordFlags::from_bits_truncate(bytes.first().copied().unwrap_or_default())
+}
+
+/// Bytes that the key's expiry takes in a record with these flags.
+#[inline]
+fn expiry_width(flags: RecordFlags) -> usize {
+    match flags & (RecordFlags::KEY_EXPIRY | RecordFlags::WIDE_KEY_EXPIRY) {
+        RecordFlags::KEY_EXPIRY => 6,
+        flags if flags.is_empty() => 0,
+        _ => 8,
+    }
+}
+
+/// Where the key is.
+#[inline]
+fn key_range(bytes: &[u8]) -> std::ops::Range<usize> {
+    let (length, start) = packed::read_length(bytes, EXPIRY + expiry_width(flags_of(bytes)));
+    start..start + length
+}
+
+fn key_expiry_of(bytes: &[u8]) -> Option<UnixMillis> {
+    match expiry_width(flags_of(bytes)) {
+        0 => None,
+        6 => {
+            let [a, b, c, d, e, f] = array_at(bytes, EXPIRY);
+            Some(UnixMillis(i64::from_le_bytes([a, b, c, d, e, f, 0, 0])))
+        }
+        _ => Some(UnixMillis(i64::from_le_bytes(array_at(bytes, EXPIRY)))),
+    }
+}
+
+/// A key's expiry as it stands in a record, and the flags that say so.
+fn encode_expiry(expiry: Option<UnixMillis>) -> (RecordFlags, [u8; 8], usize) {
+    let bytes = expiry.map_or([0; 8], |at| at.0.to_le_bytes());
+    let flags = match (expiry, bytes) {
+        (None, _) => RecordFlags::empty(),
+        (Some(_), [.., 0, 0]) => RecordFlags::KEY_EXPIRY,
+        _ => RecordFlags::KEY_EXPIRY | RecordFlags::WIDE_KEY_EXPIRY,
+    };
+    (flags, bytes, expiry_width(flags))
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -118,149 +193,220 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     }
 }
 
-/// A new packed record for `key` without fields.
-pub(super) fn new_packed(key: &[u8], access: u32, reserve: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(EXPIRY + 5 + key.len() + reserve);
-    bytes.push(0);
-    bytes.extend_from_slice(&access.to_le_bytes());
-    bytes.extend_from_slice(&[0, 0]);
-    packed::write_length(&mut bytes, key.len());
-    bytes.extend_from_slice(key);
-    bytes
+/// Puts a draft's header, for `key` without fields, into an empty buffer.
+pub(super) fn begin_draft(draft: &mut Vec<u8>, key: &[u8], access: AccessClock, expiry: Option<UnixMillis>) {
+    let (flags, expiry, width) = encode_expiry(expiry);
+    draft.push(flags.bits());
+    draft.extend_from_slice(&access.0);
+    draft.extend_from_slice(&[0, 0]);
+    draft.extend(expiry.into_iter().take(width));
+    packed::write_length(draft, key.len());
+    draft.extend_from_slice(key);
 }
 
-pub(super) fn set_count(bytes: &mut [u8], count: usize) {
-    put(bytes, COUNT, &u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes());
+pub(super) fn set_draft_count(bytes: &mut [u8], count: usize) {
+    put(bytes, SHAPE, &u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes());
 }
 
-pub(super) fn set_flags(bytes: &mut [u8], flags: RecordFlags) {
-    put(bytes, 0, &[flags.bits()]);
-}
-
-/// Sets or removes the key's expiry in a packed record.
-pub(super) fn set_packed_key_expiry(bytes: &mut Vec<u8>, expiry: Option<UnixMillis>) {
-    let flags = flags_of(bytes);
-    let had = flags.contains(RecordFlags::KEY_EXPIRY);
-    match expiry {
-        Some(at) if had => put(bytes, EXPIRY, &at.0.to_le_bytes()),
-        Some(at) => {
-            bytes.reserve_exact(8);
-            bytes.splice(EXPIRY..EXPIRY, at.0.to_le_bytes());
-            set_flags(bytes, flags | RecordFlags::KEY_EXPIRY);
-        }
-        None if had => {
-            bytes.drain(EXPIRY..EXPIRY + 8);
-            set_flags(bytes, flags - RecordFlags::KEY_EXPIRY);
-        }
-        None => {}
-    }
+pub(super) fn set_draft_flags(bytes: &mut [u8], flags: RecordFlags) {
+    put(bytes, FLAGS, &[flags.bits()]);
 }
 
 impl Record {
+    /// The record that a draft has become, with a template if one fits.
+    pub(super) fn of_draft(draft: &[u8], wanted: Wanted) -> Self {
+        let packed = Packed::draft(draft);
+        let names = packed.entries().map(|entry| entry.field);
+        let flags = packed.flags();
+        if let Some(id) = (!packed.has_field_expiries()).then(|| template::use_template(names, wanted)).flatten() {
+            let values =
+                || packed.entries().map(|entry| draft.get(entry.value_start..entry.value_end).unwrap_or_default());
+            let length = packed.entries_start() + values().map(<[u8]>::len).sum::<usize>();
+            let mut thin = Thin::zeroed(length);
+            if let ContentMut::Bytes(bytes) = thin.content_mut() {
+                put(bytes, 0, draft.get(..packed.entries_start()).unwrap_or_default());
+                set_draft_flags(bytes, flags | RecordFlags::TEMPLATE);
+                put(bytes, SHAPE, &id.to_bytes());
+                let mut at = packed.entries_start();
+                for value in values() {
+                    put(bytes, at, value);
+                    at += value.len();
+                }
+            }
+            return Self(thin);
+        }
+        Self::of_bytes(draft)
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let mut thin = Thin::zeroed(bytes.len());
+        if let ContentMut::Bytes(target) = thin.content_mut() {
+            target.copy_from_slice(bytes);
+        }
+        Self(thin)
+    }
+
+    pub(super) fn of_table(record: Box<TableRecord>) -> Self {
+        Self(Thin::boxed(record))
+    }
+
+    /// What it holds.
+    #[inline]
+    pub(super) fn body(&self) -> Body<'_> {
+        match self.0.content() {
+            Content::Bytes(bytes) => {
+                let template = template_of(bytes).and_then(|id| {
+                    // SAFETY: the record uses this template, and what is returned borrows from the record.
+                    unsafe { id.get() }
+                });
+                Body::Packed(Packed { bytes, template, entries_start: key_range(bytes).end })
+            }
+            Content::Boxed(record) => Body::Table(record),
+        }
+    }
+
+    /// The big hash, to change.
+    pub(super) fn table_mut(&mut self) -> Option<&mut TableRecord> {
+        match self.0.content_mut() {
+            ContentMut::Bytes(_) => None,
+            ContentMut::Boxed(record) => Some(record),
+        }
+    }
+
+    /// Whether it is a big hash.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.0.content(), Content::Boxed(_))
+    }
+
+    #[inline]
     pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Self::Packed(bytes) => Packed::new(bytes).key(),
-            Self::Table(record) => &record.key,
+        match self.0.content() {
+            Content::Bytes(bytes) => bytes.get(key_range(bytes)).unwrap_or_default(),
+            Content::Boxed(record) => &record.key,
         }
     }
 
     /// Starts to load the record into the cache.
     #[inline]
     pub(super) fn prefetch(&self) {
-        if let Self::Packed(bytes) = self {
-            prefetch(bytes);
-        }
+        self.0.prefetch();
     }
 
     /// Whether to look at all its fields takes long.
     pub(super) fn is_long(&self) -> bool {
         /// So many take about a millisecond.
         const LONG: usize = 8192;
-        matches!(self, Self::Table(record) if record.table.len() > LONG)
+        matches!(self.0.content(), Content::Boxed(record) if record.table.len() > LONG)
     }
 
+    #[inline]
     pub(super) fn flags(&self) -> RecordFlags {
-        match self {
-            Self::Packed(bytes) => flags_of(bytes),
-            Self::Table(record) => record.flags,
+        match self.0.content() {
+            Content::Bytes(bytes) => flags_of(bytes),
+            Content::Boxed(record) => record.flags,
         }
     }
 
+    /// Adds to its flags what its encoding is to be called.
+    pub(super) fn add_flags(&mut self, flags: RecordFlags) {
+        match self.0.content_mut() {
+            ContentMut::Bytes(bytes) => set_draft_flags(bytes, flags_of(bytes) | flags),
+            ContentMut::Boxed(record) => record.flags |= flags,
+        }
+    }
+
+    #[inline]
     pub(super) fn key_expiry(&self) -> Option<UnixMillis> {
-        match self {
-            Self::Packed(bytes) => Packed::new(bytes).key_expiry(),
-            Self::Table(record) => record.key_expiry,
+        match self.0.content() {
+            Content::Bytes(bytes) => key_expiry_of(bytes),
+            Content::Boxed(record) => record.key_expiry,
         }
     }
 
     pub(super) fn set_key_expiry(&mut self, expiry: Option<UnixMillis>) {
-        match self {
-            Self::Packed(bytes) => {
-                let mut vector = std::mem::take(bytes).into_vec();
-                set_packed_key_expiry(&mut vector, expiry);
-                *bytes = vector.into_boxed_slice();
+        let (is, encoded, width) = encode_expiry(expiry);
+        let old_width = match self.0.content() {
+            Content::Bytes(bytes) => expiry_width(flags_of(bytes)),
+            Content::Boxed(_) => 0,
+        };
+        self.0.make_gap(EXPIRY..EXPIRY + old_width, width);
+        match self.0.content_mut() {
+            ContentMut::Bytes(bytes) => {
+                put(bytes, EXPIRY, encoded.get(..width).unwrap_or_default());
+                let others = flags_of(bytes) - RecordFlags::KEY_EXPIRY - RecordFlags::WIDE_KEY_EXPIRY;
+                set_draft_flags(bytes, others | is);
             }
-            Self::Table(record) => record.key_expiry = expiry,
+            ContentMut::Boxed(record) => record.key_expiry = expiry,
+        }
+    }
+
+    /// Puts another value in the place of one, if the hash is small.
+    pub(super) fn replace_value(&mut self, start: usize, end: usize, value: &Encoded<'_>) {
+        if value.len() != end - start {
+            self.0.make_gap(start..end, value.len());
+        }
+        if let ContentMut::Bytes(bytes) = self.0.content_mut()
+            && let Some(target) = bytes.get_mut(start..start + value.len())
+        {
+            value.write_to(target);
         }
     }
 
     /// The earliest expiry of a field, due ones included.
+    #[inline]
     pub(super) fn first_field_expiry(&self) -> Option<UnixMillis> {
-        match self {
-            Self::Packed(bytes) => {
-                let packed = Packed::new(bytes);
-                if !packed.flags().contains(RecordFlags::FIELD_EXPIRY) {
-                    return None;
-                }
-                packed.entries().filter_map(|entry| entry.expiry).min()
-            }
-            Self::Table(record) => record.table.first_expiry(),
+        match self.0.content() {
+            Content::Bytes(bytes) if !flags_of(bytes).contains(RecordFlags::FIELD_EXPIRY) => None,
+            Content::Bytes(bytes) => Packed::draft(bytes).entries().filter_map(|entry| entry.expiry).min(),
+            Content::Boxed(record) => record.table.first_expiry(),
         }
     }
 
-    /// Seconds on the access clock at the last access.
-    pub(super) fn access(&self) -> u32 {
-        match self {
-            Self::Packed(bytes) => Packed::new(bytes).access(),
-            Self::Table(record) => record.access,
+    /// The clock at the last access.
+    pub(super) fn access(&self) -> AccessClock {
+        match self.0.content() {
+            Content::Bytes(bytes) => AccessClock(array_at(bytes, ACCESS)),
+            Content::Boxed(record) => record.access,
         }
     }
 
     /// Moves the access clock; a record that has been used within this second is not written to.
-    pub(super) fn set_access(&mut self, seconds: u32) {
-        match self {
-            _ if self.access() == seconds => {}
-            Self::Packed(bytes) => put(bytes, ACCESS, &seconds.to_le_bytes()),
-            Self::Table(record) => record.access = seconds,
+    #[inline]
+    pub(super) fn set_access(&mut self, access: AccessClock) {
+        match self.0.content_mut() {
+            ContentMut::Bytes(bytes) => {
+                if array_at(bytes, ACCESS) != access.0 {
+                    put(bytes, ACCESS, &access.0);
+                }
+            }
+            ContentMut::Boxed(record) => record.access = access,
         }
     }
 
     /// A copy of the hash under another name.
     pub(super) fn renamed(&self, key: &[u8]) -> Self {
-        match self {
-            Self::Packed(bytes) => {
-                let packed = Packed::new(bytes);
-                let entries = bytes.get(packed.entries_start()..).unwrap_or_default();
-                let mut copy = new_packed(key, packed.access(), entries.len() + 8);
-                copy.extend_from_slice(entries);
-                set_flags(&mut copy, packed.flags() - RecordFlags::KEY_EXPIRY);
-                set_count(&mut copy, packed.count());
-                set_packed_key_expiry(&mut copy, packed.key_expiry());
-                Self::Packed(copy.into_boxed_slice())
+        match self.0.content() {
+            Content::Bytes(bytes) => {
+                let old_key = key_range(bytes);
+                let mut copy = Vec::with_capacity(bytes.len() + key.len() + 8);
+                copy.extend_from_slice(bytes.get(..EXPIRY + expiry_width(flags_of(bytes))).unwrap_or_default());
+                packed::write_length(&mut copy, key.len());
+                copy.extend_from_slice(key);
+                copy.extend_from_slice(bytes.get(old_key.end..).unwrap_or_default());
+                if let Some(id) = template_of(bytes) {
+                    id.add_user();
+                }
+                Self::of_bytes(&copy)
             }
-            Self::Table(record) => Self::Table(Box::new(TableRecord { key: key.into(), ..(**record).clone() })),
+            Content::Boxed(record) => Self::of_table(Box::new(TableRecord { key: key.into(), ..record.clone() })),
         }
     }
 
     /// The hash under another name, without copying a big one.
-    pub(super) fn into_renamed(self, key: &[u8]) -> Self {
-        match self {
-            Self::Packed(_) => self.renamed(key),
-            Self::Table(mut record) => {
-                record.key = key.into();
-                Self::Table(record)
-            }
-        }
+    pub(super) fn into_renamed(mut self, key: &[u8]) -> Self {
+        let Some(record) = self.table_mut() else { return self.renamed(key) };
+        record.key = key.into();
+        self
     }
 
     /// The name of the encoding that Redis would use.
@@ -272,6 +418,23 @@ impl Record {
             "listpackex"
         } else {
             "listpack"
+        }
+    }
+}
+
+/// The number of the template that a packed record uses.
+#[inline]
+fn template_of(bytes: &[u8]) -> Option<TemplateId> {
+    flags_of(bytes).contains(RecordFlags::TEMPLATE).then(|| TemplateId::from_bytes(array_at(bytes, SHAPE)))
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Content::Bytes(bytes) = self.0.content()
+            && let Some(id) = template_of(bytes)
+        {
+            // SAFETY: the record uses this template, and is gone afterwards.
+            unsafe { id.drop_user() };
         }
     }
 }

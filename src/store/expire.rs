@@ -1,15 +1,12 @@
 //! Expiry: what is due when, and reclaiming it in the background.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::database::Database;
+use super::due::Tag;
 use super::entry::Record;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::clock::UnixMillis;
-
-/// When the keys of one shard have something due: the time, and the key's hash.
-pub(super) type DueIndex = BTreeSet<(UnixMillis, u64)>;
 
 /// Keys reclaimed, or looked at, per time a shard is locked.
 const KEYS_PER_LOCK: usize = 32;
@@ -42,7 +39,7 @@ impl Footprint {
     pub(super) fn of(record: &Record) -> Self {
         Self {
             exists: true,
-            is_table: matches!(record, Record::Table(_)),
+            is_table: record.is_table(),
             key_expiry: record.key_expiry(),
             first_field_expiry: record.first_field_expiry(),
         }
@@ -89,13 +86,7 @@ impl DatabaseData {
         if old != new
             && let Some(index) = self.due(shard)
         {
-            let mut index = index.lock();
-            if let Some(at) = old {
-                index.remove(&(at, hash));
-            }
-            if let Some(at) = new {
-                index.insert((at, hash));
-            }
+            index.lock().change(Tag::of(hash), old, new);
         }
     }
 }
@@ -156,8 +147,10 @@ impl Keyspace {
 
 impl Database<'_> {
     fn has_due(&self, shard: usize) -> bool {
-        let first = self.data.due(shard).and_then(|index| index.lock().first().copied());
-        first.is_some_and(|(at, _)| at < self.now)
+        self.data.due(shard).is_some_and(|index| {
+            let index = index.lock();
+            index.is_up(self.now) || index.is_mostly_stale()
+        })
     }
 
     /// Reclaims a few of the keys and fields of a shard that are due; false if it could not.
@@ -167,28 +160,48 @@ impl Database<'_> {
                 // SWAPDB came in between; the next tick finds what is due.
                 return false;
             }
+            let Some(due) = self.data.due(index) else { return false };
+            if due.lock().is_mostly_stale() {
+                self.mark_all(shard, index);
+            }
             for _ in 0..KEYS_PER_LOCK {
-                let first = self.data.due(index).and_then(|due| due.lock().first().copied());
-                let Some((at, hash)) = first.filter(|&(at, _)| at < self.now) else { break };
-                if !self.expire_one(shard, at, hash) {
-                    // No key explains the mark, which `account` rules out; forget it rather than meet it for ever.
-                    if let Some(due) = self.data.due(index) {
-                        due.lock().remove(&(at, hash));
-                    }
-                    return false;
+                let tag = due.lock().take(self.now);
+                let Some(tag) = tag else { break };
+                self.expire_tagged(shard, tag);
+                for (at, _) in self.tagged(shard, tag) {
+                    due.lock().mark(tag, at);
                 }
             }
             true
         })
     }
 
-    /// Reclaims the key with `hash`, or its due fields, because of its mark at `at`.
-    fn expire_one(&self, shard: &mut Shard, at: UnixMillis, hash: u64) -> bool {
-        let marked = shard.find(hash, |(record, ())| {
-            self.keyspace.hasher.hash(record.key()) == hash && Footprint::of(record).due() == Some(at)
-        });
-        let Some(key) = marked.map(|(record, ())| record.key().to_vec()) else { return false };
-        let Some(record) = self.live(shard, hash, &key) else { return true };
+    /// What the keys with a tag have due first, and when.
+    fn tagged<'s>(&self, shard: &'s Shard, tag: Tag) -> impl Iterator<Item = (UnixMillis, &'s Record)> + use<'_, 's> {
+        let records = shard.iter_hash(tag.hash()).map(|(record, ())| record);
+        records
+            .filter(move |record| Tag::of(self.keyspace.hasher.hash(record.key())) == tag)
+            .filter_map(|record| Some((Footprint::of(record).due()?, record)))
+    }
+
+    /// Makes the marks of a shard anew.
+    fn mark_all(&self, shard: &Shard, index: usize) {
+        let Some(due) = self.data.due(index) else { return };
+        let mut due = due.lock();
+        due.forget_marks();
+        for (record, ()) in shard {
+            if let Some(at) = Footprint::of(record).due() {
+                due.mark(Tag::of(self.keyspace.hasher.hash(record.key())), at);
+            }
+        }
+    }
+
+    /// Reclaims a key with this tag that is due, or due fields of it, if there is one.
+    fn expire_tagged(&self, shard: &mut Shard, tag: Tag) {
+        let due = self.tagged(shard, tag).find(|&(at, _)| at < self.now);
+        let Some(key) = due.map(|(_, record)| record.key().to_vec()) else { return };
+        let hash = self.keyspace.hasher.hash(&key);
+        let Some(record) = self.live(shard, hash, &key) else { return };
         let access = self.access();
         let last_access = record.access();
         let removed = self.edit(shard, hash, &key, &access, |edit| edit.remove_due(FIELDS_PER_LOCK));
@@ -196,6 +209,5 @@ impl Database<'_> {
             record.set_access(last_access);
         }
         self.keyspace.stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
-        removed > 0
     }
 }

@@ -15,8 +15,10 @@ use parking_lot::lock_api::RwLockWriteGuard;
 
 use super::change::{ChangeLog, Interest};
 use super::database::Database;
+use super::due::DueIndex;
 use super::entry::Record;
-use super::expire::{DueIndex, ExpireStats};
+use super::expire::ExpireStats;
+use super::hash::template;
 use super::position::{KeyHasher, Position};
 use super::scan_order::ScanOrders;
 use crate::base::clock::UnixMillis;
@@ -302,11 +304,12 @@ impl Keyspace {
         self.removed.lock().push(removed);
     }
 
-    /// Frees what has been removed.
+    /// Frees what has been removed, and templates that nobody uses any more.
     pub fn free_removed(&self) {
         while let Some(removed) = self.take_removed() {
             drop(removed);
         }
+        template::collect_unused();
     }
 
     fn take_removed(&self) -> Option<Removed> {

@@ -5,6 +5,7 @@
 
 mod change;
 mod database;
+mod due;
 mod entry;
 mod expire;
 mod flush;
@@ -20,7 +21,7 @@ mod transfer;
 pub use change::{Change, ChangeLog, Event, Interest};
 pub use database::{Database, DatabaseStats, KeyExpiry};
 pub use expire::ExpireStats;
-pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome};
+pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome, TemplateStats, Value, ValueText};
 pub use keyspace::{HashLimits, Keyspace, Lock, LockedShards};
 pub use position::ScanCursor;
 pub use transfer::{Replace, Transfer};

@@ -57,32 +57,43 @@ fn name(number: u8) -> [u8; 1] {
     [number]
 }
 
+/// Long enough for a template to pay.
+fn field_name(number: u8) -> Vec<u8> {
+    format!("field number {number}").into_bytes()
+}
+
+/// A value of this length, often one that can be stored as an integer.
+fn value(field: u8, length: usize) -> Vec<u8> {
+    if length % 3 == 0 { vec![field; length] } else { vec![b'1' + field % 9; length] }
+}
+
 fn apply(store: &mut Database<'_>, model: &mut BTreeMap<u8, Model>, step: &Step, now: i64) {
     match *step {
         Step::Set(key, field, length) => {
-            let value = vec![field; length];
+            let value = value(field, length);
             let fields = &mut model.entry(key).or_default().fields;
-            let created = fields.insert(name(field).to_vec(), (value.clone(), None)).is_none();
+            let created = fields.insert(field_name(field), (value.clone(), None)).is_none();
             let outcome = store.update(&name(key), |hash| {
                 hash.remove_due(usize::MAX);
-                hash.set(&name(field), &value)
+                hash.announce_more_alike();
+                hash.set(&field_name(field), &value)
             });
             assert_eq!(outcome == SetOutcome::Created, created);
         }
         Step::Remove(key, field) => {
-            let known = model.get_mut(&key).is_some_and(|hash| hash.fields.remove(&name(field)[..]).is_some());
+            let known = model.get_mut(&key).is_some_and(|hash| hash.fields.remove(&field_name(field)).is_some());
             let removed = store.update(&name(key), |hash| {
                 hash.remove_due(usize::MAX);
-                hash.remove(&name(field))
+                hash.remove(&field_name(field))
             });
             assert_eq!(removed, known);
         }
         Step::ExpireField(key, field, after) => {
-            let entry = model.get_mut(&key).and_then(|hash| hash.fields.get_mut(&name(field)[..]));
+            let entry = model.get_mut(&key).and_then(|hash| hash.fields.get_mut(&field_name(field)));
             let known = entry.map(|entry| entry.1 = Some(now + after)).is_some();
             let set = store.update(&name(key), |hash| {
                 hash.remove_due(usize::MAX);
-                hash.set_field_expiry(&name(field), UnixMillis(now + after))
+                hash.set_field_expiry(&field_name(field), UnixMillis(now + after))
             });
             assert_eq!(set, known);
         }
@@ -121,8 +132,9 @@ fn apply(store: &mut Database<'_>, model: &mut BTreeMap<u8, Model>, step: &Step,
 fn check(store: &mut Database<'_>, model: &BTreeMap<u8, Model>) {
     for key in 0..4_u8 {
         let expected = model.get(&key).cloned().unwrap_or_default();
-        let fields: BTreeMap<Vec<u8>, Vec<u8>> =
-            store.view(&name(key), |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect());
+        let fields: BTreeMap<Vec<u8>, Vec<u8>> = store.view(&name(key), |hash| {
+            hash.iter().map(|(field, value)| (field.to_vec(), value.text().to_vec())).collect()
+        });
         let wanted: BTreeMap<Vec<u8>, Vec<u8>> =
             expected.fields.iter().map(|(field, (value, _))| (field.clone(), value.clone())).collect();
         assert_eq!(fields, wanted, "fields of key {key}");
@@ -151,6 +163,10 @@ proptest! {
         for step in &steps {
             if let Step::Wait(milliseconds) = step {
                 now += milliseconds;
+            }
+            if matches!(step, Step::Reclaim) {
+                // What is due is found a tick later at the latest.
+                now += 32 - now % 32;
             }
             drop_due(&mut model, now);
             let mut store = keyspace.database(0, UnixMillis(now));

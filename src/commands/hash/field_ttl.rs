@@ -93,7 +93,7 @@ pub fn hgetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         // To Redis this is a write also if it changes nothing: a missing key is neither counted nor notified.
         ctx.store.update(key, |hash| {
             for field in options.fields.iter() {
-                ctx.reply.bulk_or_null(hash.get(field));
+                ctx.reply.bulk_or_null(hash.get(field).as_deref());
             }
         });
         return Ok(());
@@ -103,7 +103,7 @@ pub fn hgetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         for field in options.fields.iter() {
             let value = hash.get(field);
             let found = value.is_some();
-            ctx.reply.bulk_or_null(value);
+            ctx.reply.bulk_or_null(value.as_deref());
             if found {
                 change_expiry(hash, field, expiry);
             }

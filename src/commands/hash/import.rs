@@ -44,9 +44,8 @@ pub fn set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(CommandError::Fixed("ERR value count does not match fieldset field count"));
     }
     ctx.store.update(key, |hash| {
-        hash.clear();
-        hash.clear_key_expiry();
-        hash.reserve(fieldset.iter().zip(values.clone()).map(|(field, value)| field.len() + value.len() + 4).sum());
+        hash.reset();
+        hash.announce_more_alike();
         for (field, value) in fieldset.iter().zip(values) {
             hash.set(field, value);
         }

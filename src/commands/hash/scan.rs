@@ -6,7 +6,7 @@ use crate::base::glob;
 use crate::base::random::Random;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::handler::{ReplyWriter, RespVersion};
-use crate::store::{HashView, ScanCursor};
+use crate::store::{HashView, ScanCursor, Value, ValueText};
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]` -> array: next cursor, then fields with their values in one
 /// flat array, in RESP3 too.
@@ -24,8 +24,7 @@ pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let mut found = Vec::new();
         let next = hash.scan(cursor, options.count, |field, value| {
             if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
-                found.push(field);
-                found.extend(options.with_values.then_some(value));
+                found.push((field, options.with_values.then(|| value.text())));
             }
         });
         write_scan(ctx.reply, next, &found);
@@ -99,12 +98,16 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-fn write_scan(reply: &mut ReplyWriter, next: ScanCursor, elements: &[&[u8]]) {
+fn write_scan(reply: &mut ReplyWriter, next: ScanCursor, found: &[(&[u8], Option<ValueText<'_>>)]) {
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());
-    reply.array(elements.len());
-    for element in elements {
-        reply.bulk(element);
+    let with_values = found.first().is_some_and(|(_, value)| value.is_some());
+    reply.array(if with_values { 2 * found.len() } else { found.len() });
+    for (field, value) in found {
+        reply.bulk(field);
+        if let Some(value) = value {
+            reply.bulk(value);
+        }
     }
 }
 
@@ -220,7 +223,7 @@ fn write_head(reply: &mut ReplyWriter, count: usize, shape: Shape) {
     reply.array(if flat_pairs { 2 * count } else { count });
 }
 
-fn write_pair(reply: &mut ReplyWriter, (field, value): (&[u8], &[u8]), shape: Shape) {
+fn write_pair(reply: &mut ReplyWriter, (field, value): (&[u8], Value<'_>), shape: Shape) {
     if shape == Shape::Field {
         return reply.bulk(field);
     }
@@ -228,5 +231,5 @@ fn write_pair(reply: &mut ReplyWriter, (field, value): (&[u8], &[u8]), shape: Sh
         reply.array(2);
     }
     reply.bulk(field);
-    reply.bulk(value);
+    reply.bulk(&value.text());
 }

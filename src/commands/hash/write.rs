@@ -53,7 +53,7 @@ pub fn hgetdel(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     ctx.reply.array(fields.len());
     ctx.store.update(key, |hash| {
         for field in fields {
-            ctx.reply.bulk_or_null(hash.get(field));
+            ctx.reply.bulk_or_null(hash.get(field).as_deref());
             hash.remove(field);
         }
     });
@@ -85,8 +85,6 @@ pub fn hincrbyfloat(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) -> Result<usize, CommandError> {
-    /// What an entry takes besides its bytes: two lengths.
-    const ENTRY_OVERHEAD: usize = 4;
     let key = args.next_key()?;
     if !args.remaining().is_multiple_of(2) {
         return Err(CommandError::WrongArity(command.into()));
@@ -94,9 +92,6 @@ fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) 
     let pairs = args.pairs();
     let created = ctx.store.update(key, |hash| {
         hash.announce_pairs(pairs.len());
-        if pairs.len() > 1 {
-            hash.reserve(pairs.clone().map(|(field, value)| field.len() + value.len() + ENTRY_OVERHEAD).sum());
-        }
         pairs.filter(|(field, value)| hash.set(field, value) == SetOutcome::Created).count()
     });
     Ok(created)
@@ -105,7 +100,7 @@ fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) 
 fn add_integer(hash: &mut HashEdit<'_>, field: &[u8], increment: i64) -> Result<i64, CommandError> {
     hash.reclaim_if_due(field);
     let old = match hash.get(field) {
-        Some(value) => parse_i64(value).ok_or(CommandError::HashValueNotInteger)?,
+        Some(value) => parse_i64(&value).ok_or(CommandError::HashValueNotInteger)?,
         None => 0,
     };
     let sum = old.checked_add(increment).ok_or(CommandError::IncrementOverflow)?;
@@ -116,7 +111,8 @@ fn add_integer(hash: &mut HashEdit<'_>, field: &[u8], increment: i64) -> Result<
 
 fn add_float(hash: &mut HashEdit<'_>, field: &[u8], increment: &LongDouble) -> Result<Vec<u8>, CommandError> {
     hash.reclaim_if_due(field);
-    let old = parse_long_double(hash.get(field).unwrap_or(b"0")).ok_or(CommandError::HashValueNotFloat)?;
+    let old = hash.get(field).map_or_else(|| parse_long_double(b"0"), |value| parse_long_double(&value));
+    let old = old.ok_or(CommandError::HashValueNotFloat)?;
     let sum = old.add(*increment);
     if sum.is_nan() || sum.is_infinite() {
         return Err(CommandError::IncrementNotFinite);

@@ -1,12 +1,15 @@
 //! Changing a hash.
 
-use super::packed::{self, Entry, Tail};
+use std::cell::Cell;
+
+use super::packed::{self, Encoded, Entry, Tail};
 use super::table::Table;
-use super::view::{Access, Body, FieldExpiry, HashView};
+use super::template::Wanted;
+use super::value::ValueText;
+use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
-use crate::base::random::Random;
 use crate::store::change::{Event, EventList};
-use crate::store::entry::{self, Packed, Record, RecordFlags, TableRecord};
+use crate::store::entry::{self, AccessClock, Body, Packed, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 
 /// What setting a field did.
@@ -30,26 +33,35 @@ enum OldExpiry {
 const PACKED_FIELDS: usize = 64;
 const PACKED_BYTES: usize = 4096;
 
-/// The packed form counts its fields in 16 bits.
-const PACKED_COUNT_LIMIT: usize = 60_000;
+/// However high the limits of a listpack are set, beyond these the order of insertion is given up for speed.
+const MOST_PACKED_FIELDS: usize = 60_000;
+const MOST_PACKED_BYTES: usize = 1 << 20;
 
+/// What is to become the record, once it cannot be changed in its place.
 #[derive(Debug)]
-enum EditBody {
-    Missing,
+enum Draft {
+    /// A packed record without a template.
     Packed(Vec<u8>),
     Table(Box<TableRecord>),
 }
 
+thread_local! {
+    /// The buffer of the last draft, for the next one.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A hash to change. A missing key is an empty hash; it comes to be with its first field.
+///
+/// Values are replaced where they are. Whatever else changes a small hash does so in a draft, which takes the record's
+/// place when the edit ends: only then is it known which fields it has.
 #[derive(Debug)]
 pub struct HashEdit<'a> {
-    /// The record in its table, empty while the edit holds its body; `None` if the key is missing.
+    /// The record in its shard; `None` if the key is missing.
     slot: Option<&'a mut Record>,
-    body: EditBody,
+    draft: Option<Draft>,
     key: &'a [u8],
     access: &'a Access<'a>,
     limits: HashLimits,
-    reserve: usize,
     events: EventList,
     /// Number of fields removed because they were found due.
     reclaimed: usize,
@@ -57,35 +69,18 @@ pub struct HashEdit<'a> {
     set_event: Event,
     /// Whether more pairs are being set than a listpack may hold.
     is_many: bool,
+    template: Wanted,
 }
 
 impl<'a> HashEdit<'a> {
-    pub(in crate::store) fn of_missing(key: &'a [u8], access: &'a Access<'a>, limits: HashLimits) -> Self {
-        Self::new(None, EditBody::Missing, key, access, limits)
-    }
-
-    pub(in crate::store) fn of_record(
-        slot: &'a mut Record,
-        key: &'a [u8],
-        access: &'a Access<'a>,
-        limits: HashLimits,
-    ) -> Self {
-        let body = match std::mem::replace(slot, Record::Packed(Box::default())) {
-            Record::Packed(bytes) => EditBody::Packed(bytes.into_vec()),
-            Record::Table(record) => EditBody::Table(record),
-        };
-        Self::new(Some(slot), body, key, access, limits)
-    }
-
-    fn new(
+    pub(in crate::store) fn new(
         slot: Option<&'a mut Record>,
-        body: EditBody,
         key: &'a [u8],
         access: &'a Access<'a>,
         limits: HashLimits,
     ) -> Self {
-        let (events, set_event) = (EventList::default(), Event::HSet);
-        Self { slot, body, key, access, limits, reserve: 0, events, reclaimed: 0, set_event, is_many: false }
+        let (events, set_event, template) = (EventList::default(), Event::HSet, Wanted::Often);
+        Self { slot, draft: None, key, access, limits, events, reclaimed: 0, set_event, is_many: false, template }
     }
 
     /// What has been done so far, if anybody wants to know.
@@ -107,8 +102,7 @@ impl<'a> HashEdit<'a> {
         }
         self.remove_found_due();
         if self.is_empty() {
-            self.clear();
-            self.clear_key_expiry();
+            self.reset();
             if !self.access.interest.is_empty() {
                 self.events.add_of_key(Event::Del);
                 self.events.add_of_key(Event::New);
@@ -126,19 +120,69 @@ impl<'a> HashEdit<'a> {
         self.set_event = event;
     }
 
-    /// Ends the edit of a key that was missing: the record to insert, if it has fields now.
-    pub(in crate::store) fn into_new_record(mut self) -> Option<Record> {
-        if self.is_empty() { None } else { take_record(&mut self.body) }
+    /// Says that more hashes of the same fields will come.
+    pub fn announce_more_alike(&mut self) {
+        self.template = Wanted::Always;
+    }
+
+    /// Ends the edit. The record takes the place of the one in the shard; that of a key that was missing is returned, if
+    /// it has fields now. A hash that has no fields any more stays as it was, for the caller to remove.
+    pub(in crate::store) fn finish(mut self) -> Option<Record> {
+        if self.is_empty() {
+            return None;
+        }
+        let record = match self.draft.take()? {
+            Draft::Table(table) => Record::of_table(table),
+            Draft::Packed(bytes) => {
+                let record = Record::of_draft(&bytes, self.template);
+                keep_buffer(bytes);
+                record
+            }
+        };
+        match self.slot.as_deref_mut() {
+            Some(slot) => {
+                *slot = record;
+                None
+            }
+            None => Some(record),
+        }
     }
 
     /// The hash as it is now, to read.
     pub fn view(&self) -> HashView<'_> {
-        let body = match &self.body {
-            EditBody::Missing => Body::Missing,
-            EditBody::Packed(bytes) => Body::Packed(Packed::new(bytes)),
-            EditBody::Table(record) => Body::Table(record),
+        let body = match &self.draft {
+            Some(Draft::Packed(bytes)) => Some(Body::Packed(Packed::draft(bytes))),
+            Some(Draft::Table(table)) => Some(Body::Table(table)),
+            None => self.slot.as_deref().map(Record::body),
         };
         HashView { body, access: self.access }
+    }
+
+    /// Begins a draft of a small or missing hash, unless there is one.
+    fn draft(&mut self) -> Option<&mut Vec<u8>> {
+        if self.draft.is_none() {
+            let mut draft = BUFFER.take();
+            draft.clear();
+            match self.slot.as_deref().map(Record::body) {
+                None => entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None),
+                Some(Body::Packed(packed)) => copy_to_draft(packed, &mut draft),
+                Some(Body::Table(_)) => return None,
+            }
+            self.draft = Some(Draft::Packed(draft));
+        }
+        match &mut self.draft {
+            Some(Draft::Packed(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The big hash, if it is one.
+    fn table(&mut self) -> Option<&mut TableRecord> {
+        match &mut self.draft {
+            Some(Draft::Table(table)) => Some(table),
+            Some(Draft::Packed(_)) => None,
+            None => self.slot.as_deref_mut()?.table_mut(),
+        }
     }
 
     /// The time of this access.
@@ -162,7 +206,7 @@ impl<'a> HashEdit<'a> {
     }
 
     /// See [`HashView::get`].
-    pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
+    pub fn get(&self, field: &[u8]) -> Option<ValueText<'_>> {
         self.view().get(field)
     }
 
@@ -174,16 +218,6 @@ impl<'a> HashEdit<'a> {
     /// See [`HashView::field_expiry`].
     pub fn field_expiry(&self, field: &[u8]) -> FieldExpiry {
         self.view().field_expiry(field)
-    }
-
-    /// See [`HashView::random`].
-    pub fn random(&self, random: &mut Random) -> Option<(&[u8], &[u8])> {
-        self.view().random(random)
-    }
-
-    /// Makes room for `bytes` more bytes of fields and values at the next change.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.reserve = bytes;
     }
 
     /// Says how many pairs a command is about to set. More than a listpack may hold make a hashtable, whether or not they
@@ -210,62 +244,101 @@ impl<'a> HashEdit<'a> {
         self.before_set(field, value);
         let access = self.access;
         let kept = |expiry: Option<UnixMillis>| expiry.filter(|_| old == OldExpiry::Stays && !access.is_due(expiry));
-        let outcome = match &mut self.body {
-            EditBody::Missing => SetOutcome::Created,
-            EditBody::Packed(bytes) => {
-                let found = find_in(bytes, field).map(|entry| Place::of(&entry, kept(entry.expiry)));
-                set_in_packed(bytes, found, field, value, &mut self.reserve)
+        let outcome = match self.table() {
+            Some(record) => {
+                if record.table.set(access.hasher, field, value, kept) {
+                    SetOutcome::Created
+                } else {
+                    SetOutcome::Updated
+                }
             }
-            EditBody::Table(record) => {
-                let hasher = self.access.hasher;
-                if record.table.set(hasher, field, value, kept) { SetOutcome::Created } else { SetOutcome::Updated }
-            }
+            None => self.set_in_packed(field, &Encoded::new(value), kept),
         };
         self.after_change();
         self.note(self.set_event, field);
         outcome
     }
 
-    /// Creates the record if it is missing, and notes what a value too long for a listpack does to the encoding.
+    fn set_in_packed(
+        &mut self,
+        field: &[u8],
+        value: &Encoded<'_>,
+        kept: impl Fn(Option<UnixMillis>) -> Option<UnixMillis>,
+    ) -> SetOutcome {
+        let found = self.find_packed(field).map(|entry| (entry.value_start, entry.value_end, entry.expiry));
+        let Some((start, end, expiry)) = found else {
+            if let Some(draft) = self.draft() {
+                push_field(draft, field, value);
+            }
+            return SetOutcome::Created;
+        };
+        match (&mut self.draft, self.slot.as_deref_mut()) {
+            (Some(Draft::Packed(draft)), _) => packed::replace_value(draft, start, end, value),
+            (None, Some(record)) => record.replace_value(start, end, value),
+            _ => {}
+        }
+        if kept(expiry) != expiry {
+            self.place_by_expiry(field, kept(expiry));
+        }
+        SetOutcome::Updated
+    }
+
+    /// The entry of a field of a small hash.
+    fn find_packed(&self, field: &[u8]) -> Option<Entry<'_>> {
+        match self.view().body? {
+            Body::Packed(packed) => packed.entries().find_field(field),
+            Body::Table(_) => None,
+        }
+    }
+
+    /// Begins the hash if it is missing, and notes what a value too long for a listpack does to the encoding.
     fn before_set(&mut self, field: &[u8], value: &[u8]) {
-        if matches!(self.body, EditBody::Missing) {
-            let room = self.reserve.max(field.len() + value.len() + 4);
-            let seconds = crate::store::database::access_seconds(self.access.now);
-            self.body = EditBody::Packed(entry::new_packed(self.key, seconds, room));
-            self.reserve = 0;
+        if self.is_missing() {
+            self.draft();
         }
         let is_long = |bytes: &[u8]| bytes.len() > self.limits.max_listpack_value;
         if self.is_many || is_long(field) || is_long(value) {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
+            if field.len() + value.len() > PACKED_BYTES {
+                self.convert_to_table();
+            }
+        } else if field.len() + value.len() > MOST_PACKED_BYTES {
+            self.convert_to_table();
         }
     }
 
     fn after_change(&mut self) {
-        let count = self.len();
-        if count > self.limits.max_listpack_entries {
+        let Some(Body::Packed(packed)) = self.view().body else { return };
+        let (count, bytes, flags) = (packed.count(), packed.bytes().len(), packed.flags());
+        let mut unbound = flags.contains(RecordFlags::REPORT_HASHTABLE);
+        if count > self.limits.max_listpack_entries && !unbound {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
+            unbound = true;
         }
-        let EditBody::Packed(bytes) = &self.body else { return };
-        let unbound = Packed::new(bytes).flags().contains(RecordFlags::REPORT_HASHTABLE);
-        if (unbound && (count > PACKED_FIELDS || bytes.len() > PACKED_BYTES)) || count > PACKED_COUNT_LIMIT {
+        let (most_fields, most_bytes) =
+            if unbound { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, MOST_PACKED_BYTES) };
+        if count > most_fields || bytes > most_bytes {
             self.convert_to_table();
         }
     }
 
     fn convert_to_table(&mut self) {
-        let EditBody::Packed(bytes) = &self.body else { return };
-        let packed = Packed::new(bytes);
+        let Some(Body::Packed(packed)) = self.view().body else { return };
         let mut table = Table::default();
         for entry in packed.entries() {
-            table.set(self.access.hasher, entry.field, entry.value, |_| entry.expiry);
+            table.set(self.access.hasher, entry.field, &entry.value.text(), |_| entry.expiry);
         }
-        self.body = EditBody::Table(Box::new(TableRecord {
-            key: packed.key().into(),
-            flags: packed.flags() - RecordFlags::KEY_EXPIRY - RecordFlags::FIELD_EXPIRY,
+        let kept = RecordFlags::REPORT_HASHTABLE | RecordFlags::REPORT_EXPIRIES;
+        let table = Draft::Table(Box::new(TableRecord {
+            key: self.key.into(),
+            flags: packed.flags() & kept,
             access: packed.access(),
             key_expiry: packed.key_expiry(),
             table,
         }));
+        if let Some(Draft::Packed(bytes)) = self.draft.replace(table) {
+            keep_buffer(bytes);
+        }
     }
 
     /// Removes a field, due or not; tells whether it was there.
@@ -283,31 +356,34 @@ impl<'a> HashEdit<'a> {
     }
 
     fn take_out(&mut self, field: &[u8]) -> bool {
-        match &mut self.body {
-            EditBody::Missing => false,
-            EditBody::Packed(bytes) => {
-                let Some((start, end)) = find_in(bytes, field).map(|entry| (entry.start, entry.end)) else {
-                    return false;
-                };
-                bytes.drain(start..end);
-                let count = Packed::new(bytes).count();
-                entry::set_count(bytes, count - 1);
-                true
-            }
-            EditBody::Table(record) => record.table.remove(self.access.hasher, field),
+        let hasher = self.access.hasher;
+        if let Some(record) = self.table() {
+            return record.table.remove(hasher, field);
         }
+        if self.find_packed(field).is_none() {
+            return false;
+        }
+        let Some(draft) = self.draft() else { return false };
+        let packed = Packed::draft(draft);
+        let Some(place) = packed.entries().find_field(field).map(|entry| entry.start..entry.end) else { return false };
+        let count = packed.count();
+        draft.drain(place);
+        entry::set_draft_count(draft, count - 1);
+        true
     }
 
-    /// Removes all fields; what the key's encoding was is forgotten with them, its expiry is not.
-    pub fn clear(&mut self) {
-        let (access, expiry) = match &self.body {
-            EditBody::Missing => return,
-            EditBody::Packed(bytes) => (Packed::new(bytes).access(), Packed::new(bytes).key_expiry()),
-            EditBody::Table(record) => (record.access, record.key_expiry),
+    /// Removes all fields and the key's expiry; what the key's encoding was is forgotten with them.
+    pub fn reset(&mut self) {
+        if self.is_missing() {
+            return;
+        }
+        let mut draft = match self.draft.take() {
+            Some(Draft::Packed(bytes)) => bytes,
+            _ => BUFFER.take(),
         };
-        let mut bytes = entry::new_packed(self.key, access, self.reserve);
-        entry::set_packed_key_expiry(&mut bytes, expiry);
-        self.body = EditBody::Packed(bytes);
+        draft.clear();
+        entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None);
+        self.draft = Some(Draft::Packed(draft));
     }
 
     /// Notes that a command that sets expiries has met this hash. Redis widens a listpack for that whatever comes of the
@@ -338,56 +414,55 @@ impl<'a> HashEdit<'a> {
     }
 
     fn write_expiry(&mut self, field: &[u8], expiry: Option<UnixMillis>) {
-        match &mut self.body {
-            EditBody::Missing => {}
-            EditBody::Packed(bytes) => {
-                give_room_for_expiries(bytes);
-                place_by_expiry(bytes, field, expiry);
-            }
-            EditBody::Table(record) => {
-                record.table.set_expiry(self.access.hasher, field, expiry);
-            }
+        let hasher = self.access.hasher;
+        match self.table() {
+            Some(record) => record.table.set_expiry(hasher, field, expiry),
+            None => self.place_by_expiry(field, expiry),
         }
     }
 
-    /// Takes the key's expiry away.
-    pub fn clear_key_expiry(&mut self) {
-        match &mut self.body {
-            EditBody::Missing => {}
-            EditBody::Packed(bytes) => entry::set_packed_key_expiry(bytes, None),
-            EditBody::Table(record) => record.key_expiry = None,
+    fn place_by_expiry(&mut self, field: &[u8], expiry: Option<UnixMillis>) {
+        if let Some(draft) = self.draft() {
+            give_room_for_expiries(draft);
+            place_by_expiry(draft, field, expiry);
         }
     }
 
     /// Removes up to `limit` fields that are due; gives their number.
     pub fn remove_due(&mut self, limit: usize) -> usize {
         let due = super::view::before(self.access.now);
+        let (access, mut events) = (self.access, std::mem::take(&mut self.events));
         let mut removed = 0;
-        let Self { body, events, access, .. } = self;
         let mut note = |field: &[u8]| {
             removed += 1;
             if !access.interest.is_empty() {
                 events.add(Event::HExpired, field, access.interest);
             }
         };
-        match body {
-            EditBody::Missing => {}
-            EditBody::Packed(bytes) => remove_due_from_packed(bytes, due, note),
-            EditBody::Table(record) => {
-                let mut left = limit;
-                while left > 0 {
-                    let fields = record.table.remove_some_due(due);
-                    if fields.is_empty() {
-                        break;
-                    }
-                    for field in &fields {
-                        note(field);
-                    }
-                    left = left.saturating_sub(fields.len());
+        if let Some(record) = self.table() {
+            let mut left = limit;
+            while left > 0 {
+                let fields = record.table.remove_some_due(due);
+                if fields.is_empty() {
+                    break;
                 }
+                for field in &fields {
+                    note(field);
+                }
+                left = left.saturating_sub(fields.len());
             }
+        } else if self.has_due(due)
+            && let Some(draft) = self.draft()
+        {
+            remove_due_from_packed(draft, due, note);
         }
+        self.events = events;
         removed
+    }
+
+    fn has_due(&self, due: UnixMillis) -> bool {
+        let Some(Body::Packed(packed)) = self.view().body else { return false };
+        packed.has_field_expiries() && packed.entries().any(|entry| entry.expiry.is_some_and(|at| at <= due))
     }
 
     /// Removes the fields that were asked for and found due in this access.
@@ -406,80 +481,53 @@ impl<'a> HashEdit<'a> {
     }
 
     fn add_flags(&mut self, flags: RecordFlags) {
-        match &mut self.body {
-            EditBody::Missing => {}
-            EditBody::Packed(bytes) => {
-                let all = Packed::new(bytes).flags() | flags;
-                entry::set_flags(bytes, all);
+        match (&mut self.draft, self.slot.as_deref_mut()) {
+            (Some(Draft::Packed(bytes)), _) => {
+                let all = Packed::draft(bytes).flags() | flags;
+                entry::set_draft_flags(bytes, all);
             }
-            EditBody::Table(record) => record.flags |= flags,
+            (Some(Draft::Table(record)), _) => record.flags |= flags,
+            (None, Some(record)) => record.add_flags(flags),
+            (None, None) => {}
         }
     }
 }
 
-/// However the edit ends, also by a panic, the record gets its body back.
-impl Drop for HashEdit<'_> {
-    fn drop(&mut self) {
-        if let (Some(slot), Some(record)) = (self.slot.as_deref_mut(), take_record(&mut self.body)) {
-            *slot = record;
-        }
+/// Keeps a draft's buffer for the next draft, unless it is unusually large.
+fn keep_buffer(bytes: Vec<u8>) {
+    const KEEP: usize = 64 * 1024;
+    if bytes.capacity() <= KEEP {
+        BUFFER.set(bytes);
     }
 }
 
-fn take_record(body: &mut EditBody) -> Option<Record> {
-    match std::mem::replace(body, EditBody::Missing) {
-        EditBody::Missing => None,
-        EditBody::Packed(bytes) => Some(Record::Packed(bytes.into_boxed_slice())),
-        EditBody::Table(record) => Some(Record::Table(record)),
+/// Begins the draft of a small hash that is there: without its template, if it has one.
+fn copy_to_draft(packed: Packed<'_>, draft: &mut Vec<u8>) {
+    if packed.template().is_none() {
+        draft.extend_from_slice(packed.bytes());
+        return;
     }
-}
-
-/// Where a field lies in a packed record, and the expiry it is to have.
-struct Place {
-    value_start: usize,
-    end: usize,
-    old_expiry: Option<UnixMillis>,
-    expiry: Option<UnixMillis>,
-}
-
-impl Place {
-    fn of(entry: &Entry<'_>, expiry: Option<UnixMillis>) -> Self {
-        Self { value_start: entry.value_start, end: entry.end, old_expiry: entry.expiry, expiry }
+    draft.extend_from_slice(packed.bytes().get(..packed.entries_start()).unwrap_or_default());
+    for entry in packed.entries() {
+        packed::copy_entry(draft, packed.bytes(), &entry, Tail::None);
     }
+    entry::set_draft_flags(draft, packed.flags() - RecordFlags::TEMPLATE);
+    entry::set_draft_count(draft, packed.count());
 }
 
-fn find_in<'b>(bytes: &'b [u8], field: &[u8]) -> Option<Entry<'b>> {
-    Packed::new(bytes).entries().find_field(field)
-}
-
-fn set_in_packed(
-    bytes: &mut Vec<u8>,
-    found: Option<Place>,
-    field: &[u8],
-    value: &[u8],
-    reserve: &mut usize,
-) -> SetOutcome {
-    let with_expiries = Packed::new(bytes).has_field_expiries();
-    let expiry_bytes = if with_expiries { 8 } else { 0 };
-    if let Some(place) = found {
-        packed::replace_value(bytes, place.value_start, place.end - expiry_bytes, value);
-        if place.expiry != place.old_expiry {
-            place_by_expiry(bytes, field, place.expiry);
-        }
-        return SetOutcome::Updated;
-    }
-    bytes.reserve_exact(std::mem::take(reserve).max(field.len() + value.len() + 10 + expiry_bytes));
-    packed::push_entry(bytes, field, value, if with_expiries { Tail::Expiry(None) } else { Tail::None });
-    let count = Packed::new(bytes).count();
-    entry::set_count(bytes, count + 1);
-    SetOutcome::Created
+fn push_field(draft: &mut Vec<u8>, field: &[u8], value: &Encoded<'_>) {
+    let packed = Packed::draft(draft);
+    let (count, with_expiries) = (packed.count(), packed.has_field_expiries());
+    packed::push_entry(draft, field, value, if with_expiries { Tail::Expiry(None) } else { Tail::None });
+    entry::set_draft_count(draft, count + 1);
 }
 
 /// Gives a field its expiry, and with it its place, as in Redis's `listpackEx`: fields that expire come first, the soonest
 /// at the front and the last set first among equals; the others follow.
-fn place_by_expiry(bytes: &mut Vec<u8>, field: &[u8], expiry: Option<UnixMillis>) {
-    let Some((start, end)) = find_in(bytes, field).map(|entry| (entry.start, entry.end)) else { return };
-    let mut moved: Vec<u8> = bytes.drain(start..end).collect();
+fn place_by_expiry(draft: &mut Vec<u8>, field: &[u8], expiry: Option<UnixMillis>) {
+    let found = Packed::draft(draft).entries().find_field(field);
+    let Some(place) = found.map(|entry| entry.start..entry.end) else { return };
+    let mut moved: Vec<u8> = draft.drain(place).collect();
     let length = moved.len();
     packed::write_expiry(&mut moved, length, expiry);
     let comes_later = |entry: &Entry<'_>| match (entry.expiry, expiry) {
@@ -487,38 +535,35 @@ fn place_by_expiry(bytes: &mut Vec<u8>, field: &[u8], expiry: Option<UnixMillis>
         (None, Some(_)) => true,
         (Some(other), Some(at)) => other >= at,
     };
-    let place = Packed::new(bytes).entries().find(comes_later).map_or(bytes.len(), |entry| entry.start);
-    bytes.splice(place..place, moved);
+    let place = Packed::draft(draft).entries().find(comes_later).map_or(draft.len(), |entry| entry.start);
+    draft.splice(place..place, moved);
 }
 
-/// Rewrites a packed record so that every field carries an expiry.
-fn give_room_for_expiries(bytes: &mut Vec<u8>) {
-    let packed = Packed::new(bytes);
+/// Rewrites a draft so that every field carries an expiry.
+fn give_room_for_expiries(draft: &mut Vec<u8>) {
+    let packed = Packed::draft(draft);
     if packed.has_field_expiries() {
         return;
     }
-    let mut wider = Vec::with_capacity(bytes.len() + 8 * packed.count());
-    wider.extend_from_slice(bytes.get(..packed.entries_start()).unwrap_or_default());
+    let mut wider = Vec::with_capacity(draft.len() + packed::EXPIRY_BYTES * packed.count());
+    wider.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
     for entry in packed.entries() {
-        packed::push_entry(&mut wider, entry.field, entry.value, Tail::Expiry(None));
+        packed::copy_entry(&mut wider, draft, &entry, Tail::Expiry(None));
     }
-    entry::set_flags(&mut wider, packed.flags() | RecordFlags::FIELD_EXPIRY);
-    *bytes = wider;
+    entry::set_draft_flags(&mut wider, packed.flags() | RecordFlags::FIELD_EXPIRY);
+    *draft = wider;
 }
 
-fn remove_due_from_packed(bytes: &mut Vec<u8>, due: UnixMillis, mut note: impl FnMut(&[u8])) {
-    let packed = Packed::new(bytes);
+fn remove_due_from_packed(draft: &mut Vec<u8>, due: UnixMillis, mut note: impl FnMut(&[u8])) {
+    let packed = Packed::draft(draft);
     let is_due = |entry: &Entry<'_>| entry.expiry.is_some_and(|at| at <= due);
     let removed = packed.entries().filter(is_due).inspect(|entry| note(entry.field)).count();
-    if removed == 0 {
-        return;
-    }
-    let mut kept = Vec::with_capacity(bytes.len());
-    kept.extend_from_slice(bytes.get(..packed.entries_start()).unwrap_or_default());
+    let mut kept = Vec::with_capacity(draft.len());
+    kept.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
     for entry in packed.entries().filter(|entry| !is_due(entry)) {
-        packed::push_entry(&mut kept, entry.field, entry.value, Tail::Expiry(entry.expiry));
+        packed::copy_entry(&mut kept, draft, &entry, Tail::Expiry(entry.expiry));
     }
     let count = packed.count() - removed;
-    entry::set_count(&mut kept, count);
-    *bytes = kept;
+    entry::set_draft_count(&mut kept, count);
+    *draft = kept;
 }

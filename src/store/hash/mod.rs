@@ -3,8 +3,12 @@
 mod edit;
 pub(super) mod packed;
 pub(super) mod table;
+pub(super) mod template;
+mod value;
 mod view;
 
 pub use edit::{HashEdit, SetOutcome};
-pub(super) use view::{Access, Body};
+pub use template::TemplateStats;
+pub use value::{Value, ValueText};
+pub(super) use view::Access;
 pub use view::{FieldExpiry, HashView};

@@ -1,5 +1,16 @@
-//! The packed encoding of a small hash: fields, values and expiries one after the other, in insertion order.
+//! The packed encoding of small hashes and of the leaves of big ones: fields, values and expiries one after the other, in
+//! insertion order. Where a template knows the fields, only values stand here.
+//!
+//! ```text
+//! field: length:varint bytes
+//! value: length:varint bytes    or    0x6f + n, then a signed integer of n bytes
+//! expiry, if fields have any: milliseconds:8
+//! ```
+//!
+//! The bytes 0x70 to 0x77 are never the first of a value's length: 112 to 127 take two bytes there.
 
+use super::template::Template;
+use super::value::Value;
 use crate::base::clock::UnixMillis;
 
 /// Stands for "no expiry" where every field carries one.
@@ -8,67 +19,100 @@ const NO_EXPIRY: i64 = i64::MIN;
 /// Bytes that an expiry takes after a value.
 pub(in crate::store) const EXPIRY_BYTES: usize = 8;
 
-/// One field with its value, and where it lies in the record.
+/// A value that begins with this plus n is an integer of n bytes.
+const INTEGER: u8 = 0x6f;
+const WIDEST_INTEGER: u8 = 8;
+
+/// One field with its value, and where it lies in the record. Where a template knows the field, it begins with its value.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Entry<'a> {
     pub(in crate::store) field: &'a [u8],
-    pub(in crate::store) value: &'a [u8],
+    pub(in crate::store) value: Value<'a>,
     pub(in crate::store) expiry: Option<UnixMillis>,
     pub(in crate::store) start: usize,
     pub(in crate::store) value_start: usize,
+    pub(in crate::store) value_end: usize,
     pub(in crate::store) end: usize,
 }
 
 /// Iterates over the fields of a packed record.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Entries<'a> {
     bytes: &'a [u8],
     next: usize,
     with_expiries: bool,
+    /// The template that knows the fields, and how many bytes of its names have been passed.
+    template: Option<(&'a Template, usize)>,
 }
 
 impl<'a> Entries<'a> {
     pub(in crate::store) fn new(bytes: &'a [u8], start: usize, with_expiries: bool) -> Self {
-        Self { bytes, next: start, with_expiries }
+        Self { bytes, next: start, with_expiries, template: None }
+    }
+
+    pub(in crate::store) fn of_template(bytes: &'a [u8], start: usize, template: &'a Template) -> Self {
+        Self { bytes, next: start, with_expiries: false, template: Some((template, 0)) }
     }
 
     /// The entry of `field`, due or not.
+    #[inline]
     pub(in crate::store) fn find_field(mut self, field: &[u8]) -> Option<Entry<'a>> {
+        if let Some((template, _)) = self.template {
+            let (place, name) = template.position(field)?;
+            for _ in 0..place {
+                self.next = value_end(self.bytes, self.next);
+            }
+            return self.entry(name, self.next, self.next);
+        }
         while self.next < self.bytes.len() {
             let (length, field_start) = read_length(self.bytes, self.next);
             let here = self.bytes.get(field_start..field_start + length)?;
             // Names of one length often begin alike; their last bytes tell most of them apart.
             if length == field.len() && here.last() == field.last() && here == field {
-                return self.next();
+                return self.entry(here, self.next, field_start + length);
             }
-            let (value_length, value_start) = read_length(self.bytes, field_start + length);
-            self.next = value_start + value_length + if self.with_expiries { EXPIRY_BYTES } else { 0 };
+            self.next = value_end(self.bytes, field_start + length) + if self.with_expiries { EXPIRY_BYTES } else { 0 };
         }
         None
+    }
+
+    /// The entry of a field that lies at `start`, its value at `value_start`.
+    #[inline]
+    fn entry(&self, field: &'a [u8], start: usize, value_start: usize) -> Option<Entry<'a>> {
+        let (value, value_end) = read_value(self.bytes, value_start)?;
+        let (mut expiry, mut end) = (None, value_end);
+        if self.with_expiries {
+            let raw = i64::from_le_bytes(*self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?);
+            expiry = (raw != NO_EXPIRY).then_some(UnixMillis(raw));
+            end += EXPIRY_BYTES;
+        }
+        Some(Entry { field, value, expiry, start, value_start, value_end, end })
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Entry<'a>> {
         let start = self.next;
         if start >= self.bytes.len() {
             return None;
         }
-        let (field_length, field_start) = read_length(self.bytes, start);
-        let field = self.bytes.get(field_start..field_start + field_length)?;
-        let (value_length, value_start) = read_length(self.bytes, field_start + field_length);
-        let mut end = value_start + value_length;
-        let value = self.bytes.get(value_start..end)?;
-        let mut expiry = None;
-        if self.with_expiries {
-            let raw = i64::from_le_bytes(*self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?);
-            expiry = (raw != NO_EXPIRY).then_some(UnixMillis(raw));
-            end += EXPIRY_BYTES;
-        }
-        self.next = end;
-        Some(Entry { field, value, expiry, start, value_start: field_start + field_length, end })
+        let names = self.template.map_or((self.bytes, start), |(template, passed)| (template.names(), passed));
+        let (length, name_start) = read_length(names.0, names.1);
+        let name_end = name_start + length;
+        let field = names.0.get(name_start..name_end)?;
+        let value_start = match &mut self.template {
+            Some((_, passed)) => {
+                *passed = name_end;
+                start
+            }
+            None => name_end,
+        };
+        let entry = self.entry(field, start, value_start)?;
+        self.next = entry.end;
+        Some(entry)
     }
 }
 
@@ -95,7 +139,40 @@ fn read_long_length(bytes: &[u8], at: usize) -> (usize, usize) {
     (length, next)
 }
 
-/// Appends a length: seven bits a byte, lowest first, the top bit set on all but the last.
+/// Where the value that lies at `at` ends.
+#[inline]
+fn value_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(&byte) if byte <= INTEGER => at + 1 + usize::from(byte),
+        Some(&byte) if byte < 0x80 => at + 1 + usize::from(byte - INTEGER),
+        _ => {
+            let (length, start) = read_long_length(bytes, at);
+            start + length
+        }
+    }
+}
+
+/// The value that lies at `at`, and where it ends.
+#[inline]
+fn read_value(bytes: &[u8], at: usize) -> Option<(Value<'_>, usize)> {
+    let end = value_end(bytes, at);
+    match bytes.get(at) {
+        Some(&byte) if byte > INTEGER && byte < 0x80 => {
+            // Sign extension: the bytes go to the top of the word, which is shifted down.
+            let mut wide = [0; 8];
+            wide.get_mut(8 - usize::from(byte - INTEGER)..)?.copy_from_slice(bytes.get(at + 1..end)?);
+            let value = i64::from_le_bytes(wide) >> (8 * (u32::from(WIDEST_INTEGER) - u32::from(byte - INTEGER)));
+            Some((Value::Integer(value), end))
+        }
+        Some(&byte) if byte < 0x80 => Some((Value::Bytes(bytes.get(at + 1..end)?), end)),
+        _ => {
+            let (_, start) = read_long_length(bytes, at);
+            Some((Value::Bytes(bytes.get(start..end)?), end))
+        }
+    }
+}
+
+/// Appends a field's length: seven bits a byte, lowest first, the top bit set on all but the last.
 pub(in crate::store) fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push(low_bits(length) | 0x80);
@@ -108,9 +185,69 @@ fn low_bits(length: usize) -> u8 {
     u8::try_from(length & 0x7f).unwrap_or_default()
 }
 
-/// Bytes that [`write_length`] takes.
-fn length_bytes(length: usize) -> usize {
-    (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize
+/// A value as it stands in a record.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Encoded<'v> {
+    /// A length, or a whole integer.
+    head: [u8; 10],
+    head_length: usize,
+    body: &'v [u8],
+}
+
+impl<'v> Encoded<'v> {
+    /// Integers are stored as such where that is shorter and prints back the same.
+    pub(in crate::store) fn new(value: &'v [u8]) -> Self {
+        match super::value::short_integer(value) {
+            Some(integer) => Self::of_integer(integer),
+            None => Self::of_text(value),
+        }
+    }
+
+    fn of_integer(integer: i64) -> Self {
+        // Magnitude bits and one for the sign, in whole bytes.
+        let magnitude = if integer < 0 { !integer } else { integer };
+        let width = (u64::BITS - magnitude.leading_zeros()) / 8 + 1;
+        let mut head = [0; 10];
+        for (to, byte) in
+            head.iter_mut().zip([INTEGER + low_bits(width as usize)].into_iter().chain(integer.to_le_bytes()))
+        {
+            *to = byte;
+        }
+        Self { head, head_length: 1 + width as usize, body: &[] }
+    }
+
+    fn of_text(value: &'v [u8]) -> Self {
+        let (mut head, mut left, mut head_length) = ([0; 10], value.len(), 0);
+        for byte in &mut head {
+            head_length += 1;
+            let is_last = left <= usize::from(INTEGER) || (head_length > 1 && left < 0x80);
+            *byte = low_bits(left) | if is_last { 0 } else { 0x80 };
+            if is_last {
+                break;
+            }
+            left >>= 7;
+        }
+        Self { head, head_length, body: value }
+    }
+
+    /// Bytes that it takes.
+    pub(in crate::store) fn len(&self) -> usize {
+        self.head_length + self.body.len()
+    }
+
+    fn head(&self) -> &[u8] {
+        self.head.get(..self.head_length).unwrap_or_default()
+    }
+
+    /// Writes it to where there is just room for it.
+    pub(in crate::store) fn write_to(&self, target: &mut [u8]) {
+        if let Some((head, body)) = target.split_at_mut_checked(self.head_length)
+            && body.len() == self.body.len()
+        {
+            head.copy_from_slice(self.head());
+            body.copy_from_slice(self.body);
+        }
+    }
 }
 
 /// What follows a value in a record.
@@ -123,45 +260,35 @@ pub(in crate::store) enum Tail {
 }
 
 /// Appends a field.
-pub(in crate::store) fn push_entry(out: &mut Vec<u8>, field: &[u8], value: &[u8], tail: Tail) {
+pub(in crate::store) fn push_entry(out: &mut Vec<u8>, field: &[u8], value: &Encoded<'_>, tail: Tail) {
     write_length(out, field.len());
     out.extend_from_slice(field);
-    write_length(out, value.len());
-    out.extend_from_slice(value);
+    out.extend_from_slice(value.head());
+    out.extend_from_slice(value.body);
     if let Tail::Expiry(expiry) = tail {
         out.extend_from_slice(&expiry.map_or(NO_EXPIRY, |at| at.0).to_le_bytes());
     }
 }
 
-/// Replaces the value that lies from `value_start` (its length included) to `value_end` by `value`.
-pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, value_start: usize, value_end: usize, value: &[u8]) {
-    let new_length = length_bytes(value.len()) + value.len();
-    let old_length = value_end - value_start;
-    if new_length > old_length {
-        let grow = new_length - old_length;
-        bytes.reserve_exact(grow);
-        let old_end = bytes.len();
-        bytes.resize(old_end + grow, 0);
-        bytes.copy_within(value_end..old_end, value_end + grow);
-    } else if new_length < old_length {
-        bytes.drain(value_start + new_length..value_end);
-    }
-    let mut at = value_start;
-    let mut length = value.len();
-    while length >= 0x80 {
-        put_byte(bytes, at, low_bits(length) | 0x80);
-        length >>= 7;
-        at += 1;
-    }
-    put_byte(bytes, at, low_bits(length));
-    if let Some(target) = bytes.get_mut(at + 1..value_start + new_length) {
-        target.copy_from_slice(value);
-    }
+/// Appends a field whose value lies encoded in `bytes`, the record that `entry` is from.
+pub(in crate::store) fn copy_entry(out: &mut Vec<u8>, bytes: &[u8], entry: &Entry<'_>, tail: Tail) {
+    let body = bytes.get(entry.value_start..entry.value_end).unwrap_or_default();
+    push_entry(out, entry.field, &Encoded { head: [0; 10], head_length: 0, body }, tail);
 }
 
-fn put_byte(bytes: &mut [u8], at: usize, byte: u8) {
-    if let Some(target) = bytes.get_mut(at) {
-        *target = byte;
+/// Replaces the value that lies from `start` to `end` by `value`.
+pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, start: usize, end: usize, value: &Encoded<'_>) {
+    let new_end = start + value.len();
+    if new_end > end {
+        let (grow, old_length) = (new_end - end, bytes.len());
+        bytes.reserve_exact(grow);
+        bytes.resize(old_length + grow, 0);
+        bytes.copy_within(end..old_length, new_end);
+    } else {
+        bytes.drain(new_end..end);
+    }
+    if let Some(target) = bytes.get_mut(start..new_end) {
+        value.write_to(target);
     }
 }
 
@@ -169,5 +296,40 @@ fn put_byte(bytes: &mut [u8], at: usize, byte: u8) {
 pub(in crate::store) fn write_expiry(bytes: &mut [u8], end: usize, expiry: Option<UnixMillis>) {
     if let Some(target) = bytes.get_mut(end - EXPIRY_BYTES..end) {
         target.copy_from_slice(&expiry.map_or(NO_EXPIRY, |at| at.0).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoded, Entries, Tail, push_entry};
+
+    fn encoded_length(value: &[u8]) -> usize {
+        Encoded::new(value).len()
+    }
+
+    #[test]
+    fn every_value_reads_back_as_it_was_written() {
+        let mut values: Vec<Vec<u8>> = (0..300).map(|length| vec![b'x'; length]).collect();
+        values.extend([16_383, 16_384, 70_000, 3_000_000].map(|length| vec![b'y'; length]));
+        for shift in 0..64 {
+            for number in [(1_i64 << shift).wrapping_sub(1), 1 << shift, (1 << shift) + 1 - 1] {
+                values.extend([number, number.wrapping_neg()].map(|number| number.to_string().into_bytes()));
+            }
+        }
+        let odd: [&[u8]; 9] = [b"-0", b"007", b"+5", b"1.5", b" 12", b"12 ", b"-", b"9223372036854775808", b"1e5"];
+        values.extend(odd.map(<[u8]>::to_vec));
+        let mut bytes = Vec::new();
+        for value in &values {
+            push_entry(&mut bytes, b"field", &Encoded::new(value), Tail::None);
+        }
+        let back: Vec<Vec<u8>> = Entries::new(&bytes, 0, false).map(|entry| entry.value.text().to_vec()).collect();
+        assert!(back == values, "values differ");
+    }
+
+    #[test]
+    fn integers_take_what_they_need() {
+        assert_eq!([&b"7"[..], b"12", b"127", b"128", b"-128", b"1700000000"].map(encoded_length), [2, 2, 2, 3, 2, 5]);
+        assert_eq!(encoded_length(b"-9223372036854775808"), 9);
+        assert_eq!([111, 112, 127, 128].map(|length| encoded_length(&vec![b'x'; length])), [112, 114, 129, 130]);
     }
 }

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::packed::{self, Entries, Entry, Tail};
+use super::packed::{self, Encoded, Entries, Entry, Tail};
+use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::position::{KeyHasher, Position, ScanCursor};
@@ -24,7 +25,7 @@ const FEW_FIELDS: usize = MOST_FIELDS / 4;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct TableEntry<'a> {
     pub(in crate::store) field: &'a [u8],
-    pub(in crate::store) value: &'a [u8],
+    pub(in crate::store) value: Value<'a>,
     pub(in crate::store) expiry: Option<UnixMillis>,
 }
 
@@ -44,15 +45,26 @@ impl Leaf {
         Entries::new(&self.bytes, 0, self.with_expiries)
     }
 
-    fn push(&mut self, field: &[u8], value: &[u8], expiry: Option<UnixMillis>) {
+    fn push(&mut self, field: &[u8], value: &Encoded<'_>, expiry: Option<UnixMillis>) {
+        let tail = self.make_room_for(field.len() + value.len(), expiry);
+        packed::push_entry(&mut self.bytes, field, value, tail);
+    }
+
+    /// Appends an entry of another leaf.
+    fn copy(&mut self, from: &Self, entry: &Entry<'_>) {
+        let tail = self.make_room_for(entry.end - entry.start, entry.expiry);
+        packed::copy_entry(&mut self.bytes, &from.bytes, entry, tail);
+    }
+
+    /// Prepares for one more field, which the caller appends.
+    fn make_room_for(&mut self, bytes: usize, expiry: Option<UnixMillis>) -> Tail {
         if expiry.is_some() {
             self.give_room_for_expiries();
         }
-        let tail = if self.with_expiries { Tail::Expiry(expiry) } else { Tail::None };
-        self.make_room(field.len() + value.len() + 20);
-        packed::push_entry(&mut self.bytes, field, value, tail);
+        self.make_room(bytes + 20);
         self.count += 1;
         self.first_expiry = earlier(self.first_expiry, expiry);
+        if self.with_expiries { Tail::Expiry(expiry) } else { Tail::None }
     }
 
     /// Makes room for `bytes` more, in small steps: most leaves stay as they are for long.
@@ -64,12 +76,10 @@ impl Leaf {
     }
 
     /// Changes a field that is there.
-    fn replace(&mut self, place: &Place, value: &[u8], expiry: Option<UnixMillis>) {
-        let expiry_bytes = if self.with_expiries { packed::EXPIRY_BYTES } else { 0 };
-        packed::replace_value(&mut self.bytes, place.value_start, place.end - expiry_bytes, value);
+    fn replace(&mut self, place: &Place, value: &Encoded<'_>, expiry: Option<UnixMillis>) {
+        packed::replace_value(&mut self.bytes, place.value_start, place.value_end, value);
         if place.expiry != expiry {
-            let (_, value_start) = packed::read_length(&self.bytes, place.value_start);
-            self.write_expiry(value_start + value.len(), place.start, expiry);
+            self.write_expiry(place.value_start + value.len(), place.start, expiry);
         }
     }
 
@@ -94,7 +104,7 @@ impl Leaf {
         }
         let mut wider = Vec::with_capacity(self.bytes.len() + packed::EXPIRY_BYTES * (self.count + 1));
         for entry in self.entries() {
-            packed::push_entry(&mut wider, entry.field, entry.value, Tail::Expiry(None));
+            packed::copy_entry(&mut wider, &self.bytes, &entry, Tail::Expiry(None));
         }
         self.bytes = wider;
         self.with_expiries = true;
@@ -121,13 +131,20 @@ fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMil
 struct Place {
     start: usize,
     value_start: usize,
+    value_end: usize,
     end: usize,
     expiry: Option<UnixMillis>,
 }
 
 impl Place {
     fn of(entry: &Entry<'_>) -> Self {
-        Self { start: entry.start, value_start: entry.value_start, end: entry.end, expiry: entry.expiry }
+        Self {
+            start: entry.start,
+            value_start: entry.value_start,
+            value_end: entry.value_end,
+            end: entry.end,
+            expiry: entry.expiry,
+        }
     }
 }
 
@@ -168,7 +185,7 @@ impl Table {
                 if entry.expiry.is_some_and(|at| at <= now) {
                     removed.push(entry.field.to_vec());
                 } else {
-                    kept.push(entry.field, entry.value, entry.expiry);
+                    kept.copy(leaf, &entry);
                 }
             }
             *leaf = kept;
@@ -198,29 +215,52 @@ impl Table {
         if self.leaves.is_empty() {
             self.leaves.insert(0, Arc::default());
         }
-        let start = self.leaf_of(hasher.position(field)).map_or(0, |(start, _)| start);
-        let is_new = self.change_leaf(start, |leaf| {
-            let place = leaf.entries().find_field(field).map(|entry| Place::of(&entry));
-            match &place {
-                Some(place) => leaf.replace(place, value, expiry(place.expiry)),
-                None => leaf.push(field, value, expiry(None)),
-            }
-            place.is_none()
-        });
-        let is_new = is_new.unwrap_or(false);
-        self.len += usize::from(is_new);
+        let position = hasher.position(field);
+        let start = self.leaf_of(position).map_or(0, |(start, _)| start);
+        let place = self.leaves.get(&start).and_then(|leaf| leaf.entries().find_field(field).map(|at| Place::of(&at)));
+        let encoded = Encoded::new(value);
+        if let Some(place) = place {
+            self.replace(start, &place, (field, &encoded), expiry(place.expiry));
+            self.split_if_full(start, hasher);
+            return false;
+        }
+        let start = self.make_way(start, position, field.len() + value.len(), hasher);
+        self.change_leaf(start, |leaf| leaf.push(field, &encoded, expiry(None)));
+        self.len += 1;
+        self.split_if_full(start, hasher);
+        true
+    }
+
+    /// Changes a field that is there. One that has its leaf to itself is not moved about, nor copied for a leaf's sharers.
+    fn replace(
+        &mut self,
+        start: u64,
+        place: &Place,
+        (field, value): (&[u8], &Encoded<'_>),
+        expiry: Option<UnixMillis>,
+    ) {
+        let alone = self.leaves.get_mut(&start).filter(|leaf| leaf.count == 1);
+        if let Some(leaf) = alone {
+            let before = leaf.first_expiry;
+            let mut fresh = Leaf::default();
+            fresh.push(field, value, expiry);
+            *leaf = Arc::new(fresh);
+            return self.note_expiry(start, before, expiry);
+        }
+        self.change_leaf(start, |leaf| leaf.replace(place, value, expiry));
+    }
+
+    fn split_if_full(&mut self, start: u64, hasher: &KeyHasher) {
         if self.leaves.get(&start).is_some_and(|leaf| leaf.is_full()) {
             self.split(start, hasher);
         }
-        is_new
     }
 
     pub(in crate::store) fn set_expiry(&mut self, hasher: &KeyHasher, field: &[u8], expiry: Option<UnixMillis>) {
         let Some((start, _)) = self.leaf_of(hasher.position(field)) else { return };
         self.change_leaf(start, |leaf| {
             let Some(entry) = leaf.entries().find_field(field) else { return };
-            let expiry_bytes = if leaf.with_expiries { packed::EXPIRY_BYTES } else { 0 };
-            let (value_end, start) = (entry.end - expiry_bytes, entry.start);
+            let (value_end, start) = (entry.value_end, entry.start);
             leaf.write_expiry(value_end, start, expiry);
         });
     }
@@ -322,6 +362,53 @@ impl Table {
         }
     }
 
+    /// The leaf for a new field of `bytes` bytes: the one at `start`, or one of its own, lest that one's fields or the new
+    /// one be copied about because they are large.
+    fn make_way(&mut self, start: u64, position: Position, bytes: usize, hasher: &KeyHasher) -> u64 {
+        let Some(leaf) = self.leaves.get(&start).map(Arc::clone) else { return start };
+        if leaf.count == 0 || leaf.bytes.len().max(bytes) <= MOST_BYTES {
+            return start;
+        }
+        let of = |entry: &Entry<'_>| hasher.position(entry.field).0;
+        if leaf.count == 1 {
+            match leaf.entries().next().map(|entry| of(&entry)) {
+                Some(other) if other > position.0 => {
+                    self.put_leaf(start, Arc::default());
+                    self.put_leaf(other, leaf);
+                    return start;
+                }
+                Some(other) if other < position.0 => {
+                    self.put_leaf(position.0, Arc::default());
+                    return position.0;
+                }
+                _ => return start,
+            }
+        }
+        let (mut low, mut same, mut high) = (Leaf::default(), Leaf::default(), Leaf::default());
+        for entry in leaf.entries() {
+            let part = match of(&entry).cmp(&position.0) {
+                std::cmp::Ordering::Less => &mut low,
+                std::cmp::Ordering::Equal => &mut same,
+                std::cmp::Ordering::Greater => &mut high,
+            };
+            part.copy(&leaf, &entry);
+        }
+        let above = high.entries().map(|entry| of(&entry)).min();
+        self.put_leaf(start, Arc::new(low));
+        self.put_leaf(position.0, Arc::new(same));
+        if let Some(above) = above {
+            self.put_leaf(above, Arc::new(high));
+        }
+        position.0
+    }
+
+    /// Puts a leaf in the place of the one at `start`, or where there was none.
+    fn put_leaf(&mut self, start: u64, leaf: Arc<Leaf>) {
+        let after = leaf.first_expiry;
+        let before = self.leaves.insert(start, leaf).and_then(|leaf| leaf.first_expiry);
+        self.note_expiry(start, before, after);
+    }
+
     /// Puts the upper half of a leaf's fields into one of its own. Fields of one position stay together.
     fn split(&mut self, start: u64, hasher: &KeyHasher) {
         let Some(leaf) = self.leaves.get(&start).map(Arc::clone) else { return };
@@ -334,14 +421,12 @@ impl Table {
         let (mut low, mut high) = (Leaf::default(), Leaf::default());
         for entry in leaf.entries() {
             let half = if hasher.position(entry.field).0 < cut { &mut low } else { &mut high };
-            half.push(entry.field, entry.value, entry.expiry);
+            half.copy(&leaf, &entry);
         }
-        self.note_expiry(start, leaf.first_expiry, low.first_expiry);
-        self.note_expiry(cut, None, high.first_expiry);
         low.bytes.shrink_to_fit();
         high.bytes.shrink_to_fit();
-        self.leaves.insert(start, Arc::new(low));
-        self.leaves.insert(cut, Arc::new(high));
+        self.put_leaf(start, Arc::new(low));
+        self.put_leaf(cut, Arc::new(high));
     }
 
     /// Joins a leaf that has become small with the next one.
@@ -360,7 +445,7 @@ impl Table {
         self.note_expiry(next, other.first_expiry, None);
         self.change_leaf(start, |leaf| {
             for entry in other.entries() {
-                leaf.push(entry.field, entry.value, entry.expiry);
+                leaf.copy(&other, &entry);
             }
         });
     }

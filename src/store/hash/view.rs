@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 
 use super::table::TableEntry;
+use super::value::{Value, ValueText};
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::change::Interest;
-use crate::store::entry::{Packed, TableRecord};
+use crate::store::entry::Body;
 use crate::store::position::KeyHasher;
 use crate::store::position::ScanCursor;
 
@@ -40,18 +41,11 @@ impl Access<'_> {
     }
 }
 
-/// Where the fields are.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) enum Body<'a> {
-    Missing,
-    Packed(Packed<'a>),
-    Table(&'a TableRecord),
-}
-
 /// A hash to read. A missing key is an empty hash.
 #[derive(Debug, Clone, Copy)]
 pub struct HashView<'a> {
-    pub(in crate::store) body: Body<'a>,
+    /// `None` for a missing key.
+    pub(in crate::store) body: Option<Body<'a>>,
     pub(in crate::store) access: &'a Access<'a>,
 }
 
@@ -63,15 +57,15 @@ impl<'a> HashView<'a> {
 
     /// Whether the key does not exist.
     pub fn is_missing(&self) -> bool {
-        matches!(self.body, Body::Missing)
+        self.body.is_none()
     }
 
     /// Number of fields, those included that are due but not yet reclaimed (as HLEN counts).
     pub fn len(&self) -> usize {
         match self.body {
-            Body::Missing => 0,
-            Body::Packed(packed) => packed.count(),
-            Body::Table(record) => record.table.len(),
+            None => 0,
+            Some(Body::Packed(packed)) => packed.count(),
+            Some(Body::Table(record)) => record.table.len(),
         }
     }
 
@@ -86,26 +80,31 @@ impl<'a> HashView<'a> {
             return self.len();
         }
         match self.body {
-            Body::Missing => 0,
-            Body::Packed(packed) if packed.has_field_expiries() => self.iter().count(),
-            Body::Packed(packed) => packed.count(),
-            Body::Table(record) => record.table.len() - record.table.due_count(before(self.access.now)),
+            None => 0,
+            Some(Body::Packed(packed)) if packed.has_field_expiries() => self.iter().count(),
+            Some(Body::Packed(packed)) => packed.count(),
+            Some(Body::Table(record)) => record.table.len() - record.table.due_count(before(self.access.now)),
         }
     }
 
     /// The value of a field, unless it is due.
-    pub fn get(&self, field: &[u8]) -> Option<&'a [u8]> {
+    pub fn get(&self, field: &[u8]) -> Option<ValueText<'a>> {
+        self.find_live(field).map(|entry| entry.value.text())
+    }
+
+    /// The field's entry, unless it is due.
+    fn find_live(&self, field: &[u8]) -> Option<TableEntry<'a>> {
         let entry = self.find(field)?;
         if self.access.is_due(entry.expiry) {
             self.access.found_due.borrow_mut().push(field.to_vec());
             return None;
         }
-        Some(entry.value)
+        Some(entry)
     }
 
     /// Whether the field exists and is not due.
     pub fn contains(&self, field: &[u8]) -> bool {
-        self.get(field).is_some()
+        self.find_live(field).is_some()
     }
 
     /// When a field expires.
@@ -118,12 +117,12 @@ impl<'a> HashView<'a> {
     }
 
     /// The fields that are not due with their values; small hashes in insertion order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
         let access = self.access;
         let (packed, table) = match self.body {
-            Body::Missing => (None, None),
-            Body::Packed(packed) => (Some(packed.entries()), None),
-            Body::Table(record) => (None, Some(record.table.iter())),
+            None => (None, None),
+            Some(Body::Packed(packed)) => (Some(packed.entries()), None),
+            Some(Body::Table(record)) => (None, Some(record.table.iter())),
         };
         let packed = packed.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
         let table = table.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
@@ -134,14 +133,14 @@ impl<'a> HashView<'a> {
     }
 
     /// A field at random with its value, unless all are due.
-    pub fn random(&self, random: &mut Random) -> Option<(&'a [u8], &'a [u8])> {
+    pub fn random(&self, random: &mut Random) -> Option<(&'a [u8], Value<'a>)> {
         match self.body {
-            Body::Missing => None,
-            Body::Packed(_) => {
+            None => None,
+            Some(Body::Packed(_)) => {
                 let live = self.live_len();
                 if live == 0 { None } else { self.iter().nth(random.below(live)) }
             }
-            Body::Table(record) => record
+            Some(Body::Table(record)) => record
                 .table
                 .random(random, |entry| !self.access.is_due(entry.expiry))
                 .map(|entry| (entry.field, entry.value)),
@@ -149,14 +148,14 @@ impl<'a> HashView<'a> {
     }
 
     /// Visits about `count` fields from `cursor` on (all of them for a small hash); gives the cursor to go on with.
-    pub fn scan(&self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> ScanCursor {
+    pub fn scan(&self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&'a [u8], Value<'a>)) -> ScanCursor {
         match self.body {
-            Body::Missing => ScanCursor::END,
-            Body::Packed(_) => {
+            None => ScanCursor::END,
+            Some(Body::Packed(_)) => {
                 self.iter().for_each(|(field, value)| visit(field, value));
                 ScanCursor::END
             }
-            Body::Table(record) => record.table.scan(self.access.hasher, (cursor, count), |entry| {
+            Some(Body::Table(record)) => record.table.scan(self.access.hasher, (cursor, count), |entry| {
                 if !self.access.is_due(entry.expiry) {
                     visit(entry.field, entry.value);
                 }
@@ -167,13 +166,13 @@ impl<'a> HashView<'a> {
     /// The field's entry, due or not.
     pub(in crate::store) fn find(&self, field: &[u8]) -> Option<TableEntry<'a>> {
         match self.body {
-            Body::Missing => None,
-            Body::Packed(packed) => packed.entries().find_field(field).map(|entry| TableEntry {
+            None => None,
+            Some(Body::Packed(packed)) => packed.entries().find_field(field).map(|entry| TableEntry {
                 field: entry.field,
                 value: entry.value,
                 expiry: entry.expiry,
             }),
-            Body::Table(record) => record.table.find(self.access.hasher, field),
+            Some(Body::Table(record)) => record.table.find(self.access.hasher, field),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod glob;
 pub mod long_double;
+pub mod memory;
 pub mod number;
 pub mod prefetch;
 pub mod random;

@@ -106,11 +106,14 @@ fn clients(text: &mut Text, ctx: &Context<'_>) {
 
 /// `used_memory` is the resident set too: the allocator's own count is not available here.
 fn memory(text: &mut Text, ctx: &Context<'_>) {
-    let resident = resident_bytes().unwrap_or(0);
+    let resident = crate::base::memory::resident_bytes().unwrap_or(0);
+    let allocator = crate::base::memory::AllocatorStats::now();
     let limit = ctx.services.config.maxmemory();
-    text.bytes("used_memory", resident);
+    text.bytes("used_memory", allocator.allocated);
     text.bytes("used_memory_rss", resident);
-    text.line("used_memory_source", "rss");
+    text.line("allocator_active", allocator.active);
+    text.line("allocator_resident", allocator.resident);
+    text.line("allocator_metadata", allocator.metadata);
     if let Some(total) = total_memory_bytes() {
         text.bytes("total_system_memory", total);
     }

@@ -10,9 +10,11 @@
 //! [`super::hash::packed`]. A big hash is a [`Table`] beside its key.
 #![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
-use super::hash::packed::{self, Encoded, Entries};
+use super::hash::Value;
+use super::hash::packed::{self, Encoded, Entries, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
+use super::scratch;
 use crate::base::clock::UnixMillis;
 use crate::base::thin::{Content, ContentMut, Thin};
 
@@ -217,25 +219,22 @@ impl Record {
     pub(super) fn of_draft(draft: &[u8], wanted: Wanted) -> Self {
         let packed = Packed::draft(draft);
         let names = packed.entries().map(|entry| entry.field);
-        let flags = packed.flags();
-        if let Some(id) = (!packed.has_field_expiries()).then(|| template::use_template(names, wanted)).flatten() {
-            let values =
-                || packed.entries().map(|entry| draft.get(entry.value_start..entry.value_end).unwrap_or_default());
-            let length = packed.entries_start() + values().map(<[u8]>::len).sum::<usize>();
-            let mut thin = Thin::zeroed(length);
-            if let ContentMut::Bytes(bytes) = thin.content_mut() {
-                put(bytes, 0, draft.get(..packed.entries_start()).unwrap_or_default());
-                set_draft_flags(bytes, flags | RecordFlags::TEMPLATE);
-                put(bytes, SHAPE, &id.to_bytes());
-                let mut at = packed.entries_start();
-                for value in values() {
-                    put(bytes, at, value);
-                    at += value.len();
-                }
+        let id = if packed.has_field_expiries() { None } else { template::use_template(names, wanted) };
+        let Some(id) = id else { return Self::of_bytes(draft) };
+        id.learn(packed.entries().enumerate().map(|(place, entry)| (place, entry.value)));
+        let mut bytes = scratch::take();
+        bytes.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
+        set_draft_flags(&mut bytes, packed.flags() | RecordFlags::TEMPLATE);
+        put(&mut bytes, SHAPE, &id.to_bytes());
+        for (place, entry) in packed.entries().enumerate() {
+            match short_form(id, place, entry.value) {
+                Some(short) => short.append_to(&mut bytes),
+                None => bytes.extend_from_slice(draft.get(entry.value_start..entry.value_end).unwrap_or_default()),
             }
-            return Self(thin);
         }
-        Self::of_bytes(draft)
+        let record = Self::of_bytes(&bytes);
+        scratch::keep(bytes);
+        record
     }
 
     fn of_bytes(bytes: &[u8]) -> Self {
@@ -340,15 +339,21 @@ impl Record {
         }
     }
 
-    /// Puts another value in the place of one, if the hash is small.
-    pub(super) fn replace_value(&mut self, start: usize, end: usize, value: &Encoded<'_>) {
-        if value.len() != end - start {
-            self.0.make_gap(start..end, value.len());
+    /// Puts another value in the place of that of an entry, if the hash is small.
+    pub(super) fn replace_value(&mut self, place: ValuePlace, value: &[u8]) {
+        let mut encoded = Encoded::new(value);
+        let Content::Bytes(bytes) = self.0.content() else { return };
+        if let Some(id) = template_of(bytes).filter(|_| !encoded.is_integer()) {
+            id.learn(std::iter::once((place.number, Value::Bytes(value))));
+            encoded = short_form(id, place.number, Value::Bytes(value)).unwrap_or(encoded);
+        }
+        if encoded.len() != place.end - place.start {
+            self.0.make_gap(place.start..place.end, encoded.len());
         }
         if let ContentMut::Bytes(bytes) = self.0.content_mut()
-            && let Some(target) = bytes.get_mut(start..start + value.len())
+            && let Some(target) = bytes.get_mut(place.start..place.start + encoded.len())
         {
-            value.write_to(target);
+            encoded.write_to(target);
         }
     }
 
@@ -426,6 +431,13 @@ impl Record {
 #[inline]
 fn template_of(bytes: &[u8]) -> Option<TemplateId> {
     flags_of(bytes).contains(RecordFlags::TEMPLATE).then(|| TemplateId::from_bytes(array_at(bytes, SHAPE)))
+}
+
+/// A value of field `place` in the form that its template's words make shorter, if they do. The caller uses the template.
+fn short_form(id: TemplateId, place: usize, value: Value<'_>) -> Option<Encoded<'_>> {
+    let Value::Bytes(text) = value else { return None };
+    // SAFETY: the caller is a user of the template, of which nothing is returned.
+    unsafe { id.get() }.and_then(|template: &Template| template.encode(place, text))
 }
 
 impl Drop for Record {

@@ -14,6 +14,7 @@ mod keyspace;
 mod position;
 mod scan;
 mod scan_order;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod transfer;

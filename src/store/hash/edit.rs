@@ -1,7 +1,5 @@
 //! Changing a hash.
 
-use std::cell::Cell;
-
 use super::packed::{self, Encoded, Entry, Tail};
 use super::table::Table;
 use super::template::Wanted;
@@ -11,6 +9,7 @@ use crate::base::clock::UnixMillis;
 use crate::store::change::{Event, EventList};
 use crate::store::entry::{self, AccessClock, Body, Packed, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
+use crate::store::scratch;
 
 /// What setting a field did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +42,6 @@ enum Draft {
     /// A packed record without a template.
     Packed(Vec<u8>),
     Table(Box<TableRecord>),
-}
-
-thread_local! {
-    /// The buffer of the last draft, for the next one.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// A hash to change. A missing key is an empty hash; it comes to be with its first field.
@@ -135,7 +129,7 @@ impl<'a> HashEdit<'a> {
             Draft::Table(table) => Record::of_table(table),
             Draft::Packed(bytes) => {
                 let record = Record::of_draft(&bytes, self.template);
-                keep_buffer(bytes);
+                scratch::keep(bytes);
                 record
             }
         };
@@ -161,8 +155,7 @@ impl<'a> HashEdit<'a> {
     /// Begins a draft of a small or missing hash, unless there is one.
     fn draft(&mut self) -> Option<&mut Vec<u8>> {
         if self.draft.is_none() {
-            let mut draft = BUFFER.take();
-            draft.clear();
+            let mut draft = scratch::take();
             match self.slot.as_deref().map(Record::body) {
                 None => entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None),
                 Some(Body::Packed(packed)) => copy_to_draft(packed, &mut draft),
@@ -252,7 +245,7 @@ impl<'a> HashEdit<'a> {
                     SetOutcome::Updated
                 }
             }
-            None => self.set_in_packed(field, &Encoded::new(value), kept),
+            None => self.set_in_packed(field, value, kept),
         };
         self.after_change();
         self.note(self.set_event, field);
@@ -262,19 +255,18 @@ impl<'a> HashEdit<'a> {
     fn set_in_packed(
         &mut self,
         field: &[u8],
-        value: &Encoded<'_>,
+        value: &[u8],
         kept: impl Fn(Option<UnixMillis>) -> Option<UnixMillis>,
     ) -> SetOutcome {
-        let found = self.find_packed(field).map(|entry| (entry.value_start, entry.value_end, entry.expiry));
-        let Some((start, end, expiry)) = found else {
+        let Some((place, expiry)) = self.find_packed(field).map(|entry| (entry.value_place(), entry.expiry)) else {
             if let Some(draft) = self.draft() {
-                push_field(draft, field, value);
+                push_field(draft, field, &Encoded::new(value));
             }
             return SetOutcome::Created;
         };
         match (&mut self.draft, self.slot.as_deref_mut()) {
-            (Some(Draft::Packed(draft)), _) => packed::replace_value(draft, start, end, value),
-            (None, Some(record)) => record.replace_value(start, end, value),
+            (Some(Draft::Packed(draft)), _) => packed::replace_value(draft, place, &Encoded::new(value)),
+            (None, Some(record)) => record.replace_value(place, value),
             _ => {}
         }
         if kept(expiry) != expiry {
@@ -337,7 +329,7 @@ impl<'a> HashEdit<'a> {
             table,
         }));
         if let Some(Draft::Packed(bytes)) = self.draft.replace(table) {
-            keep_buffer(bytes);
+            scratch::keep(bytes);
         }
     }
 
@@ -379,7 +371,7 @@ impl<'a> HashEdit<'a> {
         }
         let mut draft = match self.draft.take() {
             Some(Draft::Packed(bytes)) => bytes,
-            _ => BUFFER.take(),
+            _ => scratch::take(),
         };
         draft.clear();
         entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None);
@@ -493,14 +485,6 @@ impl<'a> HashEdit<'a> {
     }
 }
 
-/// Keeps a draft's buffer for the next draft, unless it is unusually large.
-fn keep_buffer(bytes: Vec<u8>) {
-    const KEEP: usize = 64 * 1024;
-    if bytes.capacity() <= KEEP {
-        BUFFER.set(bytes);
-    }
-}
-
 /// Begins the draft of a small hash that is there: without its template, if it has one.
 fn copy_to_draft(packed: Packed<'_>, draft: &mut Vec<u8>) {
     if packed.template().is_none() {
@@ -509,7 +493,7 @@ fn copy_to_draft(packed: Packed<'_>, draft: &mut Vec<u8>) {
     }
     draft.extend_from_slice(packed.bytes().get(..packed.entries_start()).unwrap_or_default());
     for entry in packed.entries() {
-        packed::copy_entry(draft, packed.bytes(), &entry, Tail::None);
+        packed::push_entry(draft, entry.field, &Encoded::new(&entry.value.text()), Tail::None);
     }
     entry::set_draft_flags(draft, packed.flags() - RecordFlags::TEMPLATE);
     entry::set_draft_count(draft, packed.count());

@@ -6,6 +6,7 @@ pub(super) mod table;
 pub(super) mod template;
 mod value;
 mod view;
+mod words;
 
 pub use edit::{HashEdit, SetOutcome};
 pub use template::TemplateStats;

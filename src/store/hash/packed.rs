@@ -4,13 +4,16 @@
 //! ```text
 //! field: length:varint bytes
 //! value: length:varint bytes    or    0x6f + n, then a signed integer of n bytes
+//!                               or    0x78 + k: the template's word k for this field
+//!                               or    0x7f, prefix:2 bits length:6 bits, then bytes: they follow a prefix of the template's
 //! expiry, if fields have any: milliseconds:8
 //! ```
 //!
-//! The bytes 0x70 to 0x77 are never the first of a value's length: 112 to 127 take two bytes there.
+//! The bytes 0x70 to 0x7f are never the first of a value's length: 112 to 127 take two bytes there.
 
 use super::template::Template;
 use super::value::Value;
+use super::words;
 use crate::base::clock::UnixMillis;
 
 /// Stands for "no expiry" where every field carries one.
@@ -23,6 +26,10 @@ pub(in crate::store) const EXPIRY_BYTES: usize = 8;
 const INTEGER: u8 = 0x6f;
 const WIDEST_INTEGER: u8 = 8;
 
+/// A value that is this plus k is word k; one that begins with [`PREFIXED`] has a prefix.
+const WORD: u8 = 0x78;
+const PREFIXED: u8 = 0x7f;
+
 /// One field with its value, and where it lies in the record. Where a template knows the field, it begins with its value.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Entry<'a> {
@@ -33,6 +40,22 @@ pub(in crate::store) struct Entry<'a> {
     pub(in crate::store) value_start: usize,
     pub(in crate::store) value_end: usize,
     pub(in crate::store) end: usize,
+    /// The field's number, where a template knows it.
+    number: usize,
+}
+
+/// Where a value lies in a record, and the number of its field, where a template knows it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct ValuePlace {
+    pub(in crate::store) start: usize,
+    pub(in crate::store) end: usize,
+    pub(in crate::store) number: usize,
+}
+
+impl Entry<'_> {
+    pub(in crate::store) fn value_place(&self) -> ValuePlace {
+        ValuePlace { start: self.value_start, end: self.value_end, number: self.number }
+    }
 }
 
 /// Iterates over the fields of a packed record.
@@ -41,8 +64,15 @@ pub(in crate::store) struct Entries<'a> {
     bytes: &'a [u8],
     next: usize,
     with_expiries: bool,
-    /// The template that knows the fields, and how many bytes of its names have been passed.
-    template: Option<(&'a Template, usize)>,
+    template: Option<Passed<'a>>,
+}
+
+/// The template that knows the fields, and what of it an iteration has passed.
+#[derive(Debug, Clone, Copy)]
+struct Passed<'a> {
+    template: &'a Template,
+    bytes: usize,
+    fields: usize,
 }
 
 impl<'a> Entries<'a> {
@@ -51,14 +81,15 @@ impl<'a> Entries<'a> {
     }
 
     pub(in crate::store) fn of_template(bytes: &'a [u8], start: usize, template: &'a Template) -> Self {
-        Self { bytes, next: start, with_expiries: false, template: Some((template, 0)) }
+        Self { bytes, next: start, with_expiries: false, template: Some(Passed { template, bytes: 0, fields: 0 }) }
     }
 
     /// The entry of `field`, due or not.
     #[inline]
     pub(in crate::store) fn find_field(mut self, field: &[u8]) -> Option<Entry<'a>> {
-        if let Some((template, _)) = self.template {
+        if let Some(Passed { template, fields, .. }) = &mut self.template {
             let (place, name) = template.position(field)?;
+            *fields = place;
             for _ in 0..place {
                 self.next = value_end(self.bytes, self.next);
             }
@@ -79,14 +110,40 @@ impl<'a> Entries<'a> {
     /// The entry of a field that lies at `start`, its value at `value_start`.
     #[inline]
     fn entry(&self, field: &'a [u8], start: usize, value_start: usize) -> Option<Entry<'a>> {
-        let (value, value_end) = read_value(self.bytes, value_start)?;
+        let (value, value_end) = self.value(value_start)?;
         let (mut expiry, mut end) = (None, value_end);
         if self.with_expiries {
             let raw = i64::from_le_bytes(*self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?);
             expiry = (raw != NO_EXPIRY).then_some(UnixMillis(raw));
             end += EXPIRY_BYTES;
         }
-        Some(Entry { field, value, expiry, start, value_start, value_end, end })
+        let number = self.template.map_or(0, |passed| passed.fields);
+        Some(Entry { field, value, expiry, start, value_start, value_end, end, number })
+    }
+
+    /// The value that lies at `at`, and where it ends.
+    #[inline]
+    fn value(&self, at: usize) -> Option<(Value<'a>, usize)> {
+        let end = value_end(self.bytes, at);
+        let first = *self.bytes.get(at)?;
+        if first <= INTEGER {
+            return Some((Value::Bytes(self.bytes.get(at + 1..end)?), end));
+        }
+        if first >= 0x80 {
+            let (_, start) = read_long_length(self.bytes, at);
+            return Some((Value::Bytes(self.bytes.get(start..end)?), end));
+        }
+        if first < WORD {
+            return Some((Value::Integer(read_integer(self.bytes.get(at + 1..end)?)?), end));
+        }
+        let words = self.template.and_then(|passed| passed.template.words(passed.fields))?;
+        let value = if first == PREFIXED {
+            let prefix = words.prefix(usize::from(self.bytes.get(at + 1)? >> words::LENGTH_BITS))?;
+            Value::Joined(prefix, self.bytes.get(at + 2..end)?)
+        } else {
+            Value::Bytes(words.word(usize::from(first - WORD))?)
+        };
+        Some((value, end))
     }
 }
 
@@ -99,19 +156,17 @@ impl<'a> Iterator for Entries<'a> {
         if start >= self.bytes.len() {
             return None;
         }
-        let names = self.template.map_or((self.bytes, start), |(template, passed)| (template.names(), passed));
+        let names = self.template.map_or((self.bytes, start), |passed| (passed.template.names(), passed.bytes));
         let (length, name_start) = read_length(names.0, names.1);
         let name_end = name_start + length;
         let field = names.0.get(name_start..name_end)?;
-        let value_start = match &mut self.template {
-            Some((_, passed)) => {
-                *passed = name_end;
-                start
-            }
-            None => name_end,
-        };
+        let value_start = if self.template.is_some() { start } else { name_end };
         let entry = self.entry(field, start, value_start)?;
         self.next = entry.end;
+        if let Some(passed) = &mut self.template {
+            passed.bytes = name_end;
+            passed.fields += 1;
+        }
         Some(entry)
     }
 }
@@ -144,7 +199,12 @@ fn read_long_length(bytes: &[u8], at: usize) -> (usize, usize) {
 fn value_end(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
         Some(&byte) if byte <= INTEGER => at + 1 + usize::from(byte),
-        Some(&byte) if byte < 0x80 => at + 1 + usize::from(byte - INTEGER),
+        Some(&byte) if byte < WORD => at + 1 + usize::from(byte - INTEGER),
+        Some(&byte) if byte < PREFIXED => at + 1,
+        Some(&PREFIXED) => {
+            let rest = bytes.get(at + 1).map_or(0, |&byte| usize::from(byte) & words::MOST_REST);
+            at + 2 + rest
+        }
         _ => {
             let (length, start) = read_long_length(bytes, at);
             start + length
@@ -152,24 +212,14 @@ fn value_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// The value that lies at `at`, and where it ends.
+/// The integer in these 1 to 8 bytes.
 #[inline]
-fn read_value(bytes: &[u8], at: usize) -> Option<(Value<'_>, usize)> {
-    let end = value_end(bytes, at);
-    match bytes.get(at) {
-        Some(&byte) if byte > INTEGER && byte < 0x80 => {
-            // Sign extension: the bytes go to the top of the word, which is shifted down.
-            let mut wide = [0; 8];
-            wide.get_mut(8 - usize::from(byte - INTEGER)..)?.copy_from_slice(bytes.get(at + 1..end)?);
-            let value = i64::from_le_bytes(wide) >> (8 * (u32::from(WIDEST_INTEGER) - u32::from(byte - INTEGER)));
-            Some((Value::Integer(value), end))
-        }
-        Some(&byte) if byte < 0x80 => Some((Value::Bytes(bytes.get(at + 1..end)?), end)),
-        _ => {
-            let (_, start) = read_long_length(bytes, at);
-            Some((Value::Bytes(bytes.get(start..end)?), end))
-        }
-    }
+fn read_integer(bytes: &[u8]) -> Option<i64> {
+    // Sign extension: the bytes go to the top of the word, which is shifted down.
+    let mut wide = [0; 8];
+    let missing = wide.len().checked_sub(bytes.len())?;
+    wide.get_mut(missing..)?.copy_from_slice(bytes);
+    Some(i64::from_le_bytes(wide) >> (8 * missing))
 }
 
 /// Appends a field's length: seven bits a byte, lowest first, the top bit set on all but the last.
@@ -206,14 +256,27 @@ impl<'v> Encoded<'v> {
     fn of_integer(integer: i64) -> Self {
         // Magnitude bits and one for the sign, in whole bytes.
         let magnitude = if integer < 0 { !integer } else { integer };
-        let width = (u64::BITS - magnitude.leading_zeros()) / 8 + 1;
+        let width = low_bits((u64::BITS - magnitude.leading_zeros()) as usize / 8 + 1).min(WIDEST_INTEGER);
         let mut head = [0; 10];
-        for (to, byte) in
-            head.iter_mut().zip([INTEGER + low_bits(width as usize)].into_iter().chain(integer.to_le_bytes()))
-        {
+        for (to, byte) in head.iter_mut().zip([INTEGER + width].into_iter().chain(integer.to_le_bytes())) {
             *to = byte;
         }
-        Self { head, head_length: 1 + width as usize, body: &[] }
+        Self { head, head_length: 1 + usize::from(width), body: &[] }
+    }
+
+    /// Word `word` of the field's words.
+    pub(super) fn of_word(word: usize) -> Self {
+        let mut head = [0; 10];
+        head[0] = WORD + low_bits(word);
+        Self { head, head_length: 1, body: &[] }
+    }
+
+    /// What follows prefix `prefix` of the field's words.
+    pub(super) fn of_prefixed(prefix: usize, rest: &'v [u8]) -> Self {
+        let mut head = [0; 10];
+        [head[0], head[1]] =
+            [PREFIXED, low_bits(prefix) << words::LENGTH_BITS | low_bits(rest.len() & words::MOST_REST)];
+        Self { head, head_length: 2, body: rest }
     }
 
     fn of_text(value: &'v [u8]) -> Self {
@@ -237,6 +300,16 @@ impl<'v> Encoded<'v> {
 
     fn head(&self) -> &[u8] {
         self.head.get(..self.head_length).unwrap_or_default()
+    }
+
+    pub(in crate::store) fn is_integer(&self) -> bool {
+        self.head.first().is_some_and(|&first| (INTEGER + 1..WORD).contains(&first))
+    }
+
+    /// Writes it to the end of a buffer.
+    pub(in crate::store) fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head());
+        out.extend_from_slice(self.body);
     }
 
     /// Writes it to where there is just room for it.
@@ -263,21 +336,21 @@ pub(in crate::store) enum Tail {
 pub(in crate::store) fn push_entry(out: &mut Vec<u8>, field: &[u8], value: &Encoded<'_>, tail: Tail) {
     write_length(out, field.len());
     out.extend_from_slice(field);
-    out.extend_from_slice(value.head());
-    out.extend_from_slice(value.body);
+    value.append_to(out);
     if let Tail::Expiry(expiry) = tail {
         out.extend_from_slice(&expiry.map_or(NO_EXPIRY, |at| at.0).to_le_bytes());
     }
 }
 
-/// Appends a field whose value lies encoded in `bytes`, the record that `entry` is from.
+/// Appends a field whose value lies encoded in `bytes`, the record or leaf without a template that `entry` is from.
 pub(in crate::store) fn copy_entry(out: &mut Vec<u8>, bytes: &[u8], entry: &Entry<'_>, tail: Tail) {
     let body = bytes.get(entry.value_start..entry.value_end).unwrap_or_default();
     push_entry(out, entry.field, &Encoded { head: [0; 10], head_length: 0, body }, tail);
 }
 
-/// Replaces the value that lies from `start` to `end` by `value`.
-pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, start: usize, end: usize, value: &Encoded<'_>) {
+/// Replaces the value that lies at `place` by `value`.
+pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, place: ValuePlace, value: &Encoded<'_>) {
+    let ValuePlace { start, end, .. } = place;
     let new_end = start + value.len();
     if new_end > end {
         let (grow, old_length) = (new_end - end, bytes.len());

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::packed::{self, Encoded, Entries, Entry, Tail};
+use super::packed::{self, Encoded, Entries, Entry, Tail, ValuePlace};
 use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
@@ -77,9 +77,9 @@ impl Leaf {
 
     /// Changes a field that is there.
     fn replace(&mut self, place: &Place, value: &Encoded<'_>, expiry: Option<UnixMillis>) {
-        packed::replace_value(&mut self.bytes, place.value_start, place.value_end, value);
+        packed::replace_value(&mut self.bytes, place.value, value);
         if place.expiry != expiry {
-            self.write_expiry(place.value_start + value.len(), place.start, expiry);
+            self.write_expiry(place.value.start + value.len(), place.start, expiry);
         }
     }
 
@@ -130,21 +130,14 @@ fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMil
 /// Where a field lies in its leaf.
 struct Place {
     start: usize,
-    value_start: usize,
-    value_end: usize,
+    value: ValuePlace,
     end: usize,
     expiry: Option<UnixMillis>,
 }
 
 impl Place {
     fn of(entry: &Entry<'_>) -> Self {
-        Self {
-            start: entry.start,
-            value_start: entry.value_start,
-            value_end: entry.value_end,
-            end: entry.end,
-            expiry: entry.expiry,
-        }
+        Self { start: entry.start, value: entry.value_place(), end: entry.end, expiry: entry.expiry }
     }
 }
 

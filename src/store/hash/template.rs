@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::packed;
+use super::packed::{self, Encoded};
+use super::value::Value;
+use super::words::{self, Words};
 
 /// A template pays from this many bytes of names on, their lengths included.
 const FEWEST_BYTES: usize = 8;
@@ -42,6 +44,8 @@ pub(in crate::store) struct Template {
     /// Each name with its length before it.
     names: Box<[u8]>,
     fields: usize,
+    /// Of each field; made when it is first used often.
+    words: OnceLock<Box<[Words]>>,
 }
 
 impl Template {
@@ -52,7 +56,7 @@ impl Template {
             bytes.extend_from_slice(name);
             fields += 1;
         }
-        Self { names: bytes.into_boxed_slice(), fields }
+        Self { names: bytes.into_boxed_slice(), fields, words: OnceLock::new() }
     }
 
     /// Number of fields.
@@ -78,11 +82,34 @@ impl Template {
         Names { bytes: &self.names }.eq(names)
     }
 
+    /// The words of a field.
+    #[inline]
+    pub(super) fn words(&self, place: usize) -> Option<&Words> {
+        self.words.get()?.get(place)
+    }
+
+    /// A value of a field, in a form that words make shorter, if they do.
+    #[inline]
+    pub(in crate::store) fn encode<'v>(&self, place: usize, value: &'v [u8]) -> Option<Encoded<'v>> {
+        self.words(place)?.encode(value)
+    }
+
+    /// Counts the values of some fields, given by place: frequent ones become words.
+    fn count_values<'v>(&self, id: TemplateId, values: impl Iterator<Item = (usize, Value<'v>)>) {
+        let words = self.words.get_or_init(|| (0..self.fields).map(|_| Words::default()).collect());
+        for (place, value) in values {
+            if let (Value::Bytes(value), Some(words)) = (value, words.get(place)) {
+                words::count(words, u64::from(id.0) << 32 | place as u64, value);
+            }
+        }
+    }
+
     /// What it takes in memory, its slot and its place in the index included.
     fn memory(&self) -> usize {
         const SLOT: usize = 12;
         const INDEX: usize = 5;
-        SLOT + INDEX + size_of::<Self>() + self.names.len()
+        let words = self.words.get().map_or(0, |words| words.iter().map(Words::memory).sum());
+        SLOT + INDEX + size_of::<Self>() + self.names.len() + words
     }
 }
 
@@ -131,6 +158,25 @@ impl TemplateId {
         let (chunk, slot) = self.place()?;
         // SAFETY: a slot with users holds a template that came out of a box, and keeps it until they are gone.
         unsafe { chunk.templates.get(slot)?.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Counts the values of some fields, on some of the calls, if the template has enough users for that to pay.
+    pub(in crate::store) fn learn<'v>(self, values: impl Iterator<Item = (usize, Value<'v>)>) {
+        const USERS: u32 = 256;
+        if !words::is_sampled() {
+            return;
+        }
+        let Some((chunk, slot)) = self.place() else { return };
+        let users = chunk.users.get(slot).map_or(0, |users| users.load(Ordering::Relaxed));
+        if !self.try_use() {
+            return;
+        }
+        // SAFETY: this function has become a user of the template above, and is one until below.
+        if let Some(template) = unsafe { self.get() }.filter(|_| users >= USERS) {
+            template.count_values(self, values);
+        }
+        // SAFETY: as above.
+        unsafe { self.drop_user() };
     }
 
     /// Adds a user to a template that has some.

@@ -1,4 +1,4 @@
-//! The value of a field: bytes, or an integer that stands for its digits.
+//! The value of a field: bytes, an integer that stands for its digits, or a beginning that others share and a rest.
 
 use std::ops::Deref;
 
@@ -7,6 +7,9 @@ use crate::base::number::parse_i64;
 /// Most characters of an integer.
 const DIGITS: usize = 20;
 
+/// Most bytes of a value that is stored in two parts.
+pub(super) const MOST_JOINED: usize = 64;
+
 /// A value as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -14,6 +17,8 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// As the decimal number that it was sent as.
     Integer(i64),
+    /// As two parts, together at most [`MOST_JOINED`] bytes.
+    Joined(&'a [u8], &'a [u8]),
 }
 
 impl<'a> Value<'a> {
@@ -22,7 +27,8 @@ impl<'a> Value<'a> {
     pub fn text(self) -> ValueText<'a> {
         match self {
             Self::Bytes(bytes) => ValueText(Text::Bytes(bytes)),
-            Self::Integer(integer) => ValueText::of_integer(integer),
+            Self::Integer(integer) => ValueText::joined(itoa::Buffer::new().format(integer).as_bytes(), &[]),
+            Self::Joined(start, rest) => ValueText::joined(start, rest),
         }
     }
 }
@@ -34,18 +40,18 @@ pub struct ValueText<'a>(Text<'a>);
 #[derive(Debug, Clone, Copy)]
 enum Text<'a> {
     Bytes(&'a [u8]),
-    Digits([u8; DIGITS], u8),
+    Short([u8; MOST_JOINED], u8),
 }
 
 impl ValueText<'_> {
-    fn of_integer(integer: i64) -> Self {
-        let mut buffer = itoa::Buffer::new();
-        let text = buffer.format(integer).as_bytes();
-        let mut digits = [0; DIGITS];
-        for (to, digit) in digits.iter_mut().zip(text) {
-            *to = *digit;
+    fn joined(start: &[u8], rest: &[u8]) -> Self {
+        let mut text = [0; MOST_JOINED];
+        let length = start.len() + rest.len();
+        if let Some((head, tail)) = text.get_mut(..length).and_then(|text| text.split_at_mut_checked(start.len())) {
+            head.copy_from_slice(start);
+            tail.copy_from_slice(rest);
         }
-        Self(Text::Digits(digits, u8::try_from(text.len()).unwrap_or_default()))
+        Self(Text::Short(text, u8::try_from(length).unwrap_or_default()))
     }
 }
 
@@ -56,7 +62,7 @@ impl Deref for ValueText<'_> {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Text::Bytes(bytes) => bytes,
-            Text::Digits(digits, length) => digits.get(..usize::from(*length)).unwrap_or_default(),
+            Text::Short(text, length) => text.get(..usize::from(*length)).unwrap_or_default(),
         }
     }
 }

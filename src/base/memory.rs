@@ -1,0 +1,64 @@
+//! The process's memory, as the allocator and the operating system count it.
+
+use std::fs;
+
+use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats};
+
+/// What the allocator has given out, and what that takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllocatorStats {
+    /// Bytes given out.
+    pub allocated: u64,
+    /// Bytes of the pages they are in.
+    pub active: u64,
+    /// Bytes that the allocator holds in physical memory.
+    pub resident: u64,
+    /// Bytes of its own records.
+    pub metadata: u64,
+}
+
+impl AllocatorStats {
+    /// The numbers of now; zeros where the program runs with another allocator.
+    pub fn now() -> Self {
+        // Without an advance the numbers are those of the last one.
+        let _ = epoch::advance();
+        let number = |read: tikv_jemalloc_ctl::Result<usize>| read.map_or(0, |bytes| bytes as u64);
+        Self {
+            allocated: number(stats::allocated::read()),
+            active: number(stats::active::read()),
+            resident: number(stats::resident::read()),
+            metadata: number(stats::metadata::read()),
+        }
+    }
+}
+
+/// Gives the pages that the allocator keeps for later back to the operating system.
+pub fn purge() {
+    /// After how many milliseconds it does so by itself (jemalloc's default).
+    const DECAY: isize = 10_000;
+    for arena in 0..arenas::narenas::read().unwrap_or_default() {
+        let name = format!("arena.{arena}.dirty_decay_ms\0");
+        let name = name.as_bytes().name();
+        // Set to nothing, it does so at once. An arena that was never used refuses, and holds nothing.
+        let _ = name.write(0_isize).and_then(|()| name.write(DECAY));
+    }
+}
+
+/// Bytes of this process in memory, as `/proc` counts its pages.
+pub fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kibibytes(&status, "VmRSS:")
+}
+
+/// Bytes of memory of the machine.
+pub fn machine_bytes() -> Option<u64> {
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    kibibytes(&memory, "MemTotal:")
+}
+
+/// The number of kibibytes behind `name` in a file of `/proc`, as bytes.
+fn kibibytes(file: &str, name: &str) -> Option<u64> {
+    let line = file.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(number * 1024)
+}

@@ -33,7 +33,7 @@ fn small_hashes(criterion: &mut Criterion) {
     criterion.bench_function("get a field, 100,000 keys", |bencher| {
         bencher.iter(|| {
             let key = &keys[next()];
-            keyspace.database(0, NOW).view(key, |hash| black_box(hash.get(b"email").map(|value| value.len())))
+            keyspace.database(0, NOW).view(key, |hash| black_box(hash.get(b"email").map(hashd::store::Value::len)))
         });
     });
     let mut order = (0..KEYS).cycle().step_by(7919);
@@ -57,7 +57,7 @@ fn big_hash(criterion: &mut Criterion) {
     criterion.bench_function("get a field of a hash of 100,000", |bencher| {
         bencher.iter(|| {
             let field = &fields[order.next().unwrap_or_default()];
-            keyspace.database(0, NOW).view(b"big", |hash| black_box(hash.get(field).map(|value| value.len())))
+            keyspace.database(0, NOW).view(b"big", |hash| black_box(hash.get(field).map(hashd::store::Value::len)))
         });
     });
 }

@@ -87,6 +87,7 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
     std::thread::Builder::new().name("expire".into()).spawn(move || {
         while let Some(services) = services.upgrade() {
             services.keyspace.set_limits(limits(&services.config));
+            services.memory.sample(services.clock.now());
             if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
                 let started = Instant::now();
                 let now = services.clock.now();

@@ -4,6 +4,17 @@ use std::fs;
 
 use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats};
 
+/// What the allocator reserves for `bytes` bytes: a multiple of 16 up to 128, then four steps to each power of two. To
+/// ask for it at once leaves room to grow in place.
+pub const fn size_class(bytes: usize) -> usize {
+    const QUANTUM: usize = 16;
+    const SMALL: usize = 128;
+    if bytes <= SMALL {
+        return (if bytes == 0 { 1 } else { bytes }).next_multiple_of(QUANTUM);
+    }
+    bytes.next_multiple_of(bytes.next_power_of_two() / 8)
+}
+
 /// What the allocator has given out, and what that takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AllocatorStats {
@@ -29,6 +40,15 @@ impl AllocatorStats {
             resident: number(stats::resident::read()),
             metadata: number(stats::metadata::read()),
         }
+    }
+}
+
+/// The allocator's own report.
+pub fn allocator_report() -> Vec<u8> {
+    let mut report = Vec::new();
+    match tikv_jemalloc_ctl::stats_print::stats_print(&mut report, tikv_jemalloc_ctl::stats_print::Options::default()) {
+        Ok(()) => report,
+        Err(error) => error.to_string().into_bytes(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
 
+use super::memory::size_class;
 use super::prefetch;
 
 /// Bytes of the length before the string.
@@ -53,17 +54,6 @@ pub enum ContentMut<'a, T> {
     Boxed(&'a mut T),
 }
 
-/// What the allocator reserves for `bytes` bytes: a multiple of 16 up to 128, then four steps to each power of two. To
-/// ask for it at once leaves room to grow in place.
-const fn size_class(bytes: usize) -> usize {
-    const QUANTUM: usize = 16;
-    const SMALL: usize = 128;
-    if bytes <= SMALL {
-        return (if bytes == 0 { 1 } else { bytes }).next_multiple_of(QUANTUM);
-    }
-    bytes.next_multiple_of(bytes.next_power_of_two() / 8)
-}
-
 /// What a string of `length` bytes takes in memory.
 pub const fn allocated(length: usize) -> usize {
     size_class(HEAD + length)
@@ -75,7 +65,11 @@ fn layout(length: usize) -> Layout {
 }
 
 impl<T> Thin<T> {
-    /// A string of `length` zeros. At most [`MOST_BYTES`], which the caller sees to.
+    /// A string of `length` zeros.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than [`MOST_BYTES`].
     pub fn zeroed(length: usize) -> Self {
         assert!(length <= MOST_BYTES, "a string of {length} bytes is too long for a thin pointer");
         let layout = layout(length);
@@ -147,6 +141,10 @@ impl<T> Thin<T> {
 
     /// Puts `length` bytes in place of those in `range`: the caller writes them. What follows moves. Does nothing to a
     /// boxed value, or if the range is not within the string.
+    ///
+    /// # Panics
+    ///
+    /// If the string became longer than [`MOST_BYTES`].
     pub fn make_gap(&mut self, range: Range<usize>, length: usize) {
         let old = if self.is_boxed() { return } else { self.length() };
         if range.start > range.end || range.end > old {
@@ -238,7 +236,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let start = (state >> 33) % (model.len() + 1);
             let end = start + (state >> 40) % (model.len() - start + 1).min(60);
-            let text = vec![(state >> 20) as u8; (state >> 50) % 70];
+            let text = vec![state.to_le_bytes()[2]; (state >> 50) % 70];
             thin.make_gap(start..end, text.len());
             fill(&mut thin, start, &text);
             model.splice(start..end, text);

@@ -173,63 +173,6 @@ pub fn cluster_disabled(_ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome
     Err(CommandError::Fixed("ERR This instance has cluster support disabled"))
 }
 
-/// `MEMORY USAGE key [SAMPLES count]` -> integer: an estimate of the bytes that a key takes, from the sizes of `count`
-/// of its fields (all of them if 0); null if it does not exist.
-pub fn memory_usage(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    /// Fields looked at by default, as in Redis.
-    const SAMPLES: usize = 5;
-    let key = args.next_key()?;
-    let mut samples = SAMPLES;
-    while !args.is_empty() {
-        if args.remaining() < 2 || !args.take_word("samples") {
-            return Err(CommandError::Syntax);
-        }
-        samples = usize::try_from(args.next_i64()?).map_err(|_| CommandError::Syntax)?;
-    }
-    let Some(encoding) = ctx.store.encoding(key) else {
-        ctx.reply.null();
-        return Ok(());
-    };
-    let limit = if samples == 0 { usize::MAX } else { samples };
-    let fields = ctx.store.view(key, |hash| {
-        let (mut seen, mut bytes) = (0_usize, 0_usize);
-        for (field, value) in hash.iter().take(limit) {
-            seen += 1;
-            bytes += field.len() + value.text().len() + overhead(encoding);
-        }
-        bytes.checked_div(seen).map_or(0, |_| scale(bytes, seen, hash.len()))
-    });
-    ctx.reply.count(KEY_OVERHEAD + key.len() + fields);
-    Ok(())
-}
-
-/// What a key takes besides its name and fields: entry, clock, table slot (an estimate).
-const KEY_OVERHEAD: usize = 64;
-
-/// What a field takes besides its name and value (an estimate).
-fn overhead(encoding: &str) -> usize {
-    if encoding == "hashtable" { 40 } else { 4 }
-}
-
-/// `bytes` for `seen` of `all` fields, for all of them.
-fn scale(bytes: usize, seen: usize, all: usize) -> usize {
-    if seen >= all { bytes } else { (bytes / seen).saturating_mul(all) }
-}
-
-/// `MEMORY HELP` -> array: what the subcommands do.
-pub fn memory_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    reply_help(
-        ctx.reply,
-        "MEMORY",
-        &[
-            "USAGE <key> [SAMPLES <count>]",
-            "    Return memory in bytes used by <key> and its value. Nested values are",
-            "    sampled up to <count> times (default: 5, 0 means sample all).",
-        ],
-    );
-    Ok(())
-}
-
 /// `MODULE LIST` -> array: empty, as there are no modules.
 pub fn module_list(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     ctx.reply.array(0);

@@ -5,11 +5,14 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
+use crate::base::memory::machine_bytes;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::clients::Client;
+use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
 use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
+use crate::store::TemplateStats;
 
 /// Writes the lines of one section.
 type Section = fn(&mut Text, &Context<'_>);
@@ -104,21 +107,39 @@ fn clients(text: &mut Text, ctx: &Context<'_>) {
     text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
 }
 
-/// `used_memory` is the resident set too: the allocator's own count is not available here.
 fn memory(text: &mut Text, ctx: &Context<'_>) {
-    let resident = crate::base::memory::resident_bytes().unwrap_or(0);
-    let allocator = crate::base::memory::AllocatorStats::now();
-    let limit = ctx.services.config.maxmemory();
+    let report = MemoryReport::of(ctx.services, ctx.now);
+    let (allocator, limit) = (report.allocator, ctx.services.config.maxmemory());
+    let difference = |whole: u64, part: u64| i128::from(whole) - i128::from(part);
     text.bytes("used_memory", allocator.allocated);
-    text.bytes("used_memory_rss", resident);
+    text.bytes("used_memory_rss", report.resident);
+    text.bytes("used_memory_peak", report.peak);
+    text.line("used_memory_peak_time", report.peak_seconds);
+    text.line("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(allocator.allocated, report.peak)));
+    text.line("used_memory_overhead", report.overhead());
+    text.line("used_memory_startup", report.startup);
+    text.line("used_memory_dataset", report.dataset());
+    text.line("used_memory_dataset_perc", format_args!("{:.2}%", report.dataset_percentage()));
+    text.line("used_memory_hash_templates", report.templates.memory);
+    text.line("allocator_allocated", allocator.allocated);
     text.line("allocator_active", allocator.active);
     text.line("allocator_resident", allocator.resident);
-    text.line("allocator_metadata", allocator.metadata);
-    if let Some(total) = total_memory_bytes() {
+    if let Some(total) = machine_bytes() {
         text.bytes("total_system_memory", total);
     }
     text.bytes("maxmemory", limit);
     text.line("maxmemory_policy", ctx.services.config.maxmemory_policy());
+    let pairs = [
+        ("allocator_frag", allocator.active, allocator.allocated),
+        ("allocator_rss", allocator.resident, allocator.active),
+        ("rss_overhead", report.resident, allocator.resident),
+        ("mem_fragmentation", report.resident, allocator.allocated),
+    ];
+    for (name, whole, part) in pairs {
+        text.line(&format!("{name}_ratio"), format_args!("{:.2}", ratio(whole, part)));
+        text.line(&format!("{name}_bytes"), difference(whole, part));
+    }
+    text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");
 }
 
@@ -141,6 +162,9 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("evicted_keys", 0);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
+    let templates = TemplateStats::now();
+    text.line("hash_templates", templates.templates);
+    text.line("hash_template_keys", templates.users);
     text.line("pubsub_channels", ctx.services.pubsub.active_count(Kind::Channel));
     text.line("pubsub_patterns", ctx.services.pubsub.active_count(Kind::Pattern));
     text.line("pubsubshard_channels", ctx.services.pubsub.active_count(Kind::Shard));
@@ -199,25 +223,6 @@ fn no_lines(_text: &mut Text, _ctx: &Context<'_>) {}
 fn operating_system() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
-}
-
-/// Bytes of this process in memory, as `/proc` counts its pages.
-fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    kibibytes(&status, "VmRSS:")
-}
-
-/// Bytes of memory of the machine.
-fn total_memory_bytes() -> Option<u64> {
-    let memory = fs::read_to_string("/proc/meminfo").ok()?;
-    kibibytes(&memory, "MemTotal:")
-}
-
-/// The number of kibibytes behind `name` in a file of `/proc`, as bytes.
-fn kibibytes(file: &str, name: &str) -> Option<u64> {
-    let line = file.lines().find_map(|line| line.strip_prefix(name))?;
-    let number: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(number * 1024)
 }
 
 /// User and system time of this process in hundredths of a second.

@@ -8,6 +8,7 @@ pub mod hash;
 pub mod info;
 pub mod introspect;
 pub mod keys;
+pub mod memory;
 pub mod pubsub;
 pub mod table;
 pub mod transaction;

@@ -12,7 +12,7 @@ pub mod syntax;
 pub use find::{all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
-use super::{admin, client, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
+use super::{admin, client, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
@@ -502,10 +502,24 @@ commands! {
     Memory => container("memory").server()
         .doc("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.", "")
     => {
-        MemoryUsage => read("memory|usage", -3, admin::memory_usage).server().keys(RO_AT_2)
+        MemoryDoctor => other("memory|doctor", 2, memory::doctor).server()
+            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+            .doc("4.0.0", "O(1)", "Outputs a memory problems report.", ""),
+        MemoryMallocStats => other("memory|malloc-stats", 2, memory::malloc_stats).server()
+            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+            .doc("4.0.0", "Depends on how much memory is allocated, could be slow",
+                "Returns the allocator statistics.", ""),
+        MemoryPurge => other("memory|purge", 2, memory::purge_pages).server()
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .doc("4.0.0", "Depends on how much memory is allocated, could be slow",
+                "Asks the allocator to release memory.", ""),
+        MemoryStats => other("memory|stats", 2, memory::stats).server()
+            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
+            .doc("4.0.0", "O(1)", "Returns details about memory usage.", ""),
+        MemoryUsage => read("memory|usage", -3, memory::usage).server().keys(RO_AT_2)
             .doc("4.0.0", "O(N) where N is the number of samples.",
                 "Estimates the memory usage of a key.", "key [SAMPLES count]"),
-        MemoryHelp => other("memory|help", 2, admin::memory_help).any_state().server()
+        MemoryHelp => other("memory|help", 2, memory::help).any_state().server()
             .doc("4.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
     Module => container("module").server()

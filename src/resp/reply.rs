@@ -118,6 +118,15 @@ impl ReplyWriter {
         self.crlf();
     }
 
+    /// A bulk string of two parts.
+    pub fn bulk_of_two(&mut self, start: &[u8], rest: &[u8]) {
+        self.out.reserve(start.len() + rest.len() + 16);
+        self.header(b'$', start.len() + rest.len());
+        self.out.extend_from_slice(start);
+        self.out.extend_from_slice(rest);
+        self.crlf();
+    }
+
     /// A bulk string holding a decimal number.
     pub fn bulk_integer(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());

@@ -94,6 +94,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// Bytes of memory that the connection holds.
+    pub fn memory(&self) -> usize {
+        let buffers = [&self.query_buffer, &self.query_buffer_free, &self.fieldset_memory];
+        let buffers: usize = buffers.map(|bytes| bytes.load(Ordering::Relaxed)).iter().sum();
+        size_of::<Self>() + buffers + self.mailbox.size()
+    }
+
     /// A client that connects now.
     pub fn new(id: ClientId, peer: Peer, now: UnixMillis) -> Self {
         Self {

@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod clients;
 pub mod mailbox;
+pub mod memory;
 pub mod monitor;
 pub mod notify;
 pub mod pause;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::store::{ChangeLog, Keyspace};
 use changes::Changes;
 use clients::Clients;
+use memory::MemoryGauge;
 use monitor::Monitors;
 use pause::Pause;
 use pubsub::PubSub;
@@ -51,6 +53,8 @@ pub struct Services {
     pub monitors: Monitors,
     /// Counters.
     pub stats: Stats,
+    /// What memory is taken.
+    pub memory: MemoryGauge,
     /// When the server started.
     pub started_at: UnixMillis,
     /// 40 hexadecimal digits that name this run of the server.
@@ -83,6 +87,7 @@ impl Services {
             pause: Pause::default(),
             monitors: Monitors::default(),
             stats: Stats::new(command_names),
+            memory: MemoryGauge::new(started_at),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
             shutdown: tokio::sync::Notify::new(),

@@ -14,9 +14,11 @@ use super::hash::Value;
 use super::hash::packed::{self, Encoded, Entries, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
+use super::position::KeyHasher;
 use super::scratch;
 use crate::base::clock::UnixMillis;
-use crate::base::thin::{Content, ContentMut, Thin};
+use crate::base::memory::size_class;
+use crate::base::thin::{self, Content, ContentMut, Thin};
 
 bitflags::bitflags! {
     /// What a record's first byte says.
@@ -58,6 +60,22 @@ pub(super) struct TableRecord {
     pub(super) access: AccessClock,
     pub(super) key_expiry: Option<UnixMillis>,
     pub(super) table: Table,
+}
+
+/// A record with its key is packed up to this many bytes, whatever the limits of a listpack.
+pub(super) const MOST_PACKED_BYTES: usize = 1 << 20;
+
+impl TableRecord {
+    /// A small hash as a big one, under `key`.
+    pub(super) fn of_packed(packed: Packed<'_>, key: &[u8], hasher: &KeyHasher) -> Self {
+        let mut table = Table::default();
+        for entry in packed.entries() {
+            table.set(hasher, entry.field, &entry.value.text(), |_| entry.expiry);
+        }
+        let kept = RecordFlags::REPORT_HASHTABLE | RecordFlags::REPORT_EXPIRIES;
+        let (flags, key_expiry) = (packed.flags() & kept, packed.key_expiry());
+        Self { key: key.into(), flags, access: packed.access(), key_expiry, table }
+    }
 }
 
 /// When a key was last used: seconds, of which 24 bits are kept as in Redis.
@@ -171,8 +189,11 @@ fn key_expiry_of(bytes: &[u8]) -> Option<UnixMillis> {
     match expiry_width(flags_of(bytes)) {
         0 => None,
         6 => {
-            let [a, b, c, d, e, f] = array_at(bytes, EXPIRY);
-            Some(UnixMillis(i64::from_le_bytes([a, b, c, d, e, f, 0, 0])))
+            let mut wide = [0; 8];
+            for (to, byte) in wide.iter_mut().zip(array_at::<6>(bytes, EXPIRY)) {
+                *to = byte;
+            }
+            Some(UnixMillis(i64::from_le_bytes(wide)))
         }
         _ => Some(UnixMillis(i64::from_le_bytes(array_at(bytes, EXPIRY)))),
     }
@@ -389,7 +410,12 @@ impl Record {
     }
 
     /// A copy of the hash under another name.
-    pub(super) fn renamed(&self, key: &[u8]) -> Self {
+    pub(super) fn renamed(&self, key: &[u8], hasher: &KeyHasher) -> Self {
+        if let Body::Packed(packed) = self.body()
+            && packed.bytes().len() + key.len() > MOST_PACKED_BYTES
+        {
+            return Self::of_table(Box::new(TableRecord::of_packed(packed, key, hasher)));
+        }
         match self.0.content() {
             Content::Bytes(bytes) => {
                 let old_key = key_range(bytes);
@@ -408,10 +434,22 @@ impl Record {
     }
 
     /// The hash under another name, without copying a big one.
-    pub(super) fn into_renamed(mut self, key: &[u8]) -> Self {
-        let Some(record) = self.table_mut() else { return self.renamed(key) };
+    pub(super) fn into_renamed(mut self, key: &[u8], hasher: &KeyHasher) -> Self {
+        let Some(record) = self.table_mut() else { return self.renamed(key, hasher) };
         record.key = key.into();
         self
+    }
+
+    /// What it takes in memory, with its share of its template; of a big hash as far as `samples` of its leaves tell.
+    pub(super) fn memory(&self, samples: usize) -> usize {
+        match self.0.content() {
+            Content::Bytes(bytes) => {
+                thin::allocated(bytes.len()) + template_of(bytes).map_or(0, TemplateId::memory_per_user)
+            }
+            Content::Boxed(record) => {
+                size_class(size_of::<TableRecord>()) + size_class(record.key.len()) + record.table.memory(samples)
+            }
+        }
     }
 
     /// The name of the encoding that Redis would use.

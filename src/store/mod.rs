@@ -18,6 +18,7 @@ mod scratch;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod usage;
 
 pub use change::{Change, ChangeLog, Event, Interest};
 pub use database::{Database, DatabaseStats, KeyExpiry};
@@ -26,3 +27,4 @@ pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome, TemplateStats, Value
 pub use keyspace::{HashLimits, Keyspace, Lock, LockedShards};
 pub use position::ScanCursor;
 pub use transfer::{Replace, Transfer};
+pub use usage::IndexMemory;

@@ -64,7 +64,7 @@ fn field_name(number: u8) -> Vec<u8> {
 
 /// A value of this length, often one that can be stored as an integer.
 fn value(field: u8, length: usize) -> Vec<u8> {
-    if length % 3 == 0 { vec![field; length] } else { vec![b'1' + field % 9; length] }
+    if length.is_multiple_of(3) { vec![field; length] } else { vec![b'1' + field % 9; length] }
 }
 
 fn apply(store: &mut Database<'_>, model: &mut BTreeMap<u8, Model>, step: &Step, now: i64) {
@@ -240,4 +240,111 @@ fn a_second_scan_gives_what_came_after_the_first() {
             assert_eq!(scan_all(&mut store, count), expected, "round {round}, COUNT {count}");
         }
     }
+}
+
+fn keyspace() -> Keyspace {
+    Keyspace::new(1, HashLimits { max_listpack_entries: 512, max_listpack_value: 64 })
+}
+
+#[test]
+fn keys_and_values_of_any_length_are_kept() {
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    let long = vec![b'k'; 20 << 20];
+    let value = |store: &mut Database<'_>, key: &[u8]| {
+        store.view(key, |hash| hash.get(b"field").map(|value| value.text().to_vec()))
+    };
+    store.update(&long, |hash| hash.set(b"field", b"1"));
+    assert_eq!(value(&mut store, &long).as_deref(), Some(&b"1"[..]));
+    assert_eq!(store.rename(&long, b"short", Replace::Yes), Transfer::Done);
+    assert_eq!(store.rename(b"short", &long, Replace::Yes), Transfer::Done);
+    store.update(b"small", |hash| hash.set(b"field", b"2"));
+    assert_eq!(store.rename(b"small", &long, Replace::Yes), Transfer::Done);
+    assert_eq!(value(&mut store, &long).as_deref(), Some(&b"2"[..]));
+    store.update(b"wide", |hash| {
+        hash.set(b"first", b"1");
+        hash.set(b"field", &long);
+        hash.set(b"last", b"3")
+    });
+    assert_eq!(value(&mut store, b"wide").map(|value| value.len()), Some(long.len()));
+    assert_eq!(store.view(b"wide", |hash| hash.iter().count()), 3);
+}
+
+#[test]
+fn large_values_among_small_ones_stay_where_they_belong() {
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    let mut model = BTreeMap::new();
+    let mut state = 7_u64;
+    for round in 0..4_000_u64 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let field = format!("field {}", (state >> 33) % 700).into_bytes();
+        let length = if (state >> 20).is_multiple_of(9) { 9_000 } else { 10 };
+        if (state >> 50).is_multiple_of(5) {
+            let known = model.remove(&field).is_some();
+            assert_eq!(store.update(b"key", |hash| hash.remove(&field)), known);
+        } else {
+            let value = round.to_string().repeat(length).into_bytes();
+            store.update(b"key", |hash| hash.set(&field, &value));
+            model.insert(field, value);
+        }
+    }
+    let all: BTreeMap<Vec<u8>, Vec<u8>> =
+        store.view(b"key", |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.text().to_vec())).collect());
+    assert!(all == model, "hash and model differ");
+    for (field, value) in &model {
+        assert_eq!(store.view(b"key", |hash| hash.get(field).map(|found| *found.text() == value[..])), Some(true));
+    }
+}
+
+#[test]
+fn frequent_values_read_back_as_they_were_set() {
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    let fields = |number: u32| {
+        let city = ["Amsterdam", "Rotterdam", "Utrecht"][number as usize % 3].to_owned();
+        [("city", city), ("picture", format!("https://example.com/u/{number}.png")), ("visits", number.to_string())]
+    };
+    let key = |number: u32| format!("user:{number}").into_bytes();
+    for number in 0..6_000 {
+        store.update(&key(number), |hash| {
+            for (field, value) in fields(number) {
+                hash.set(field.as_bytes(), value.as_bytes());
+            }
+        });
+    }
+    let plain = store.memory_usage(&key(0), 0).unwrap_or_default();
+    let shared = store.memory_usage(&key(5_999), 0).unwrap_or_default();
+    assert!(shared + 25 < plain, "names and values are shared: {plain} and {shared} bytes");
+    // Also where one changes, goes, comes, expires or is copied.
+    for number in (0..6_000).step_by(7) {
+        store.update(&key(number), |hash| {
+            hash.set(b"city", b"Utrecht");
+            if number % 2 == 0 {
+                hash.remove(b"visits")
+            } else {
+                hash.set(b"email", b"a@example.com") == SetOutcome::Created
+            }
+        });
+        assert_eq!(store.copy_to(0, &key(number), &key(10_000 + number), Replace::Yes), Transfer::Done);
+        store.update(&key(number), |hash| hash.set_field_expiry(b"city", UnixMillis(2_000_000)));
+    }
+    for number in 0..6_000 {
+        let mut expected: BTreeMap<Vec<u8>, Vec<u8>> =
+            fields(number).into_iter().map(|(field, value)| (field.into(), value.into_bytes())).collect();
+        if number % 7 == 0 {
+            expected.insert(b"city".to_vec(), b"Utrecht".to_vec());
+            if number % 2 == 0 {
+                expected.remove(&b"visits"[..]);
+            } else {
+                expected.insert(b"email".to_vec(), b"a@example.com".to_vec());
+            }
+            assert_eq!(all_of(&mut store, &key(10_000 + number)), expected);
+        }
+        assert_eq!(all_of(&mut store, &key(number)), expected);
+    }
+}
+
+fn all_of(store: &mut Database<'_>, key: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    store.view(key, |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.text().to_vec())).collect())
 }

@@ -113,7 +113,7 @@ impl Pair<'_> {
             }
             return Err(Transfer::NoSource);
         };
-        let copy = (source == Source::Stays).then(|| record.renamed(to));
+        let copy = (source == Source::Stays).then(|| record.renamed(to, &this.keyspace.hasher));
         let in_the_way = other.as_deref_mut().unwrap_or(shard);
         if target.live(in_the_way, hashes.1, to).is_some() && replace == Replace::No {
             return Err(Transfer::TargetExists);
@@ -121,7 +121,7 @@ impl Pair<'_> {
         let replaced = target.take(in_the_way, hashes.1, to);
         let record = match copy {
             Some(copy) => Some(copy),
-            None => this.take(shard, hashes.0, from).map(|record| record.into_renamed(to)),
+            None => this.take(shard, hashes.0, from).map(|record| record.into_renamed(to, &this.keyspace.hasher)),
         };
         if let Some(record) = record {
             target.put(other.unwrap_or(shard), hashes.1, record);

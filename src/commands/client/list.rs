@@ -47,7 +47,7 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let seconds_since = |then: i64| now.0.saturating_sub(then).max(0) / 1000;
     let (query, free) = (client.query_buffer.load(Ordering::Relaxed), client.query_buffer_free.load(Ordering::Relaxed));
     let waiting = client.mailbox.size();
-    let memory = size_of::<Client>() + query + free + client.fieldset_memory.load(Ordering::Relaxed) + waiting;
+    let memory = client.memory();
     let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
     let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
     // As in Redis, where the first of the watched keys to change ends all watches.

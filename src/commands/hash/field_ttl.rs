@@ -1,5 +1,6 @@
 //! Commands on the expiry of fields.
 
+use super::ValueReply;
 use crate::base::clock::UnixMillis;
 use crate::base::number::parse_i64;
 use crate::handler::{Args, CommandError, Context, Outcome};
@@ -93,7 +94,7 @@ pub fn hgetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         // To Redis this is a write also if it changes nothing: a missing key is neither counted nor notified.
         ctx.store.update(key, |hash| {
             for field in options.fields.iter() {
-                ctx.reply.bulk_or_null(hash.get(field).as_deref());
+                ctx.reply.value_or_null(hash.get(field));
             }
         });
         return Ok(());
@@ -103,7 +104,7 @@ pub fn hgetex(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         for field in options.fields.iter() {
             let value = hash.get(field);
             let found = value.is_some();
-            ctx.reply.bulk_or_null(value.as_deref());
+            ctx.reply.value_or_null(value);
             if found {
                 change_expiry(hash, field, expiry);
             }

@@ -7,7 +7,8 @@ pub mod scan;
 pub mod write;
 
 use crate::base::number::parse_i64;
-use crate::handler::{Args, CommandError};
+use crate::handler::{Args, CommandError, ReplyWriter};
+use crate::store::Value;
 
 /// Takes `FIELDS numfields field [field ...]`, which must be all that is left.
 ///
@@ -25,4 +26,32 @@ fn trailing_fields<'a>(
         return Err(CommandError::Fixed("ERR The `numfields` parameter must match the number of arguments"));
     }
     Ok(args.rest())
+}
+
+/// Replies that are values of fields.
+trait ValueReply {
+    /// A value as a bulk string.
+    fn value(&mut self, value: Value<'_>);
+
+    /// A value as a bulk string, or null.
+    fn value_or_null(&mut self, value: Option<Value<'_>>);
+}
+
+impl ValueReply for ReplyWriter {
+    #[inline]
+    fn value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Bytes(bytes) => self.bulk(bytes),
+            Value::Integer(integer) => self.bulk_integer(integer),
+            Value::Joined(start, rest) => self.bulk_of_two(start, rest),
+        }
+    }
+
+    #[inline]
+    fn value_or_null(&mut self, value: Option<Value<'_>>) {
+        match value {
+            Some(value) => self.value(value),
+            None => self.null(),
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Commands that read fields by name, or all of them.
 
+use super::ValueReply;
 use crate::handler::{Args, Context, Outcome};
+use crate::store::Value;
 
 /// `HGET key field` -> bulk string: the value; null if key or field is missing.
 pub fn hget(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, field) = (args.next_key()?, args.next_bytes()?);
-    ctx.store.view(key, |hash| ctx.reply.bulk_or_null(hash.get(field).as_deref()));
+    ctx.store.view(key, |hash| ctx.reply.value_or_null(hash.get(field)));
     Ok(())
 }
 
@@ -16,7 +18,7 @@ pub fn hmget(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     ctx.reply.array(fields.len());
     ctx.store.view(key, |hash| {
         for field in fields {
-            ctx.reply.bulk_or_null(hash.get(field).as_deref());
+            ctx.reply.value_or_null(hash.get(field));
         }
     });
     Ok(())
@@ -29,7 +31,7 @@ pub fn hgetall(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         ctx.reply.map(hash.live_len());
         for (field, value) in hash.iter() {
             ctx.reply.bulk(field);
-            ctx.reply.bulk(&value.text());
+            ctx.reply.value(value);
         }
     });
     Ok(())
@@ -53,7 +55,7 @@ pub fn hvals(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     ctx.store.view_whole(key, |hash| {
         ctx.reply.array(hash.live_len());
         for (_, value) in hash.iter() {
-            ctx.reply.bulk(&value.text());
+            ctx.reply.value(value);
         }
     });
     Ok(())
@@ -81,7 +83,7 @@ pub fn hlen(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `HSTRLEN key field` -> integer: length of the value in bytes; 0 if key or field is missing.
 pub fn hstrlen(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, field) = (args.next_key()?, args.next_bytes()?);
-    let length = ctx.store.view(key, |hash| hash.get(field).map_or(0, |value| value.len()));
+    let length = ctx.store.view(key, |hash| hash.get(field).map_or(0, Value::len));
     ctx.reply.count(length);
     Ok(())
 }

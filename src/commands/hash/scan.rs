@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::ValueReply;
 use crate::base::glob;
 use crate::base::random::Random;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::handler::{ReplyWriter, RespVersion};
-use crate::store::{HashView, ScanCursor, Value, ValueText};
+use crate::store::{HashView, ScanCursor, Value};
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]` -> array: next cursor, then fields with their values in one
 /// flat array, in RESP3 too.
@@ -24,7 +25,7 @@ pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let mut found = Vec::new();
         let next = hash.scan(cursor, options.count, |field, value| {
             if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
-                found.push((field, options.with_values.then(|| value.text())));
+                found.push((field, options.with_values.then_some(value)));
             }
         });
         write_scan(ctx.reply, next, &found);
@@ -98,15 +99,15 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-fn write_scan(reply: &mut ReplyWriter, next: ScanCursor, found: &[(&[u8], Option<ValueText<'_>>)]) {
+fn write_scan(reply: &mut ReplyWriter, next: ScanCursor, found: &[(&[u8], Option<Value<'_>>)]) {
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());
     let with_values = found.first().is_some_and(|(_, value)| value.is_some());
     reply.array(if with_values { 2 * found.len() } else { found.len() });
     for (field, value) in found {
         reply.bulk(field);
-        if let Some(value) = value {
-            reply.bulk(value);
+        if let &Some(value) = value {
+            reply.value(value);
         }
     }
 }
@@ -231,5 +232,5 @@ fn write_pair(reply: &mut ReplyWriter, (field, value): (&[u8], Value<'_>), shape
         reply.array(2);
     }
     reply.bulk(field);
-    reply.bulk(&value.text());
+    reply.value(value);
 }

@@ -1,9 +1,10 @@
 //! Commands that set, count up and remove fields.
 
+use super::ValueReply;
 use crate::base::long_double::LongDouble;
 use crate::base::number::parse_i64;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::store::{Event, HashEdit, SetOutcome};
+use crate::store::{Event, HashEdit, SetOutcome, Value};
 
 /// `HSET key field value [field value ...]` -> integer: number of fields that are new.
 ///
@@ -53,7 +54,7 @@ pub fn hgetdel(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     ctx.reply.array(fields.len());
     ctx.store.update(key, |hash| {
         for field in fields {
-            ctx.reply.bulk_or_null(hash.get(field).as_deref());
+            ctx.reply.value_or_null(hash.get(field));
             hash.remove(field);
         }
     });
@@ -100,7 +101,8 @@ fn set_pairs(ctx: &mut Context<'_>, args: &mut Args<'_>, command: &'static str) 
 fn add_integer(hash: &mut HashEdit<'_>, field: &[u8], increment: i64) -> Result<i64, CommandError> {
     hash.reclaim_if_due(field);
     let old = match hash.get(field) {
-        Some(value) => parse_i64(&value).ok_or(CommandError::HashValueNotInteger)?,
+        Some(Value::Integer(integer)) => integer,
+        Some(value) => parse_i64(&value.text()).ok_or(CommandError::HashValueNotInteger)?,
         None => 0,
     };
     let sum = old.checked_add(increment).ok_or(CommandError::IncrementOverflow)?;
@@ -111,7 +113,7 @@ fn add_integer(hash: &mut HashEdit<'_>, field: &[u8], increment: i64) -> Result<
 
 fn add_float(hash: &mut HashEdit<'_>, field: &[u8], increment: &LongDouble) -> Result<Vec<u8>, CommandError> {
     hash.reclaim_if_due(field);
-    let old = hash.get(field).map_or_else(|| parse_long_double(b"0"), |value| parse_long_double(&value));
+    let old = hash.get(field).map_or_else(|| parse_long_double(b"0"), |value| parse_long_double(&value.text()));
     let old = old.ok_or(CommandError::HashValueNotFloat)?;
     let sum = old.add(*increment);
     if sum.is_nan() || sum.is_infinite() {

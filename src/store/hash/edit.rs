@@ -1,9 +1,8 @@
 //! Changing a hash.
 
 use super::packed::{self, Encoded, Entry, Tail};
-use super::table::Table;
 use super::template::Wanted;
-use super::value::ValueText;
+use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::store::change::{Event, EventList};
@@ -34,7 +33,6 @@ const PACKED_BYTES: usize = 4096;
 
 /// However high the limits of a listpack are set, beyond these the order of insertion is given up for speed.
 const MOST_PACKED_FIELDS: usize = 60_000;
-const MOST_PACKED_BYTES: usize = 1 << 20;
 
 /// What is to become the record, once it cannot be changed in its place.
 #[derive(Debug)]
@@ -91,7 +89,7 @@ impl<'a> HashEdit<'a> {
     /// Reclaims a field that is due before it is set anew. If it was the last, then the key goes with it, its expiry too,
     /// and comes to be anew: so it is in Redis for commands that look before they set.
     pub fn reclaim_if_due(&mut self, field: &[u8]) {
-        if self.contains(field) || self.access.found_due.borrow().is_empty() {
+        if !self.may_have_due() || self.contains(field) || self.access.found_due.borrow().is_empty() {
             return;
         }
         self.remove_found_due();
@@ -143,6 +141,7 @@ impl<'a> HashEdit<'a> {
     }
 
     /// The hash as it is now, to read.
+    #[inline]
     pub fn view(&self) -> HashView<'_> {
         let body = match &self.draft {
             Some(Draft::Packed(bytes)) => Some(Body::Packed(Packed::draft(bytes))),
@@ -185,7 +184,7 @@ impl<'a> HashEdit<'a> {
 
     /// See [`HashView::is_missing`].
     pub fn is_missing(&self) -> bool {
-        self.view().is_missing()
+        self.draft.is_none() && self.slot.is_none()
     }
 
     /// See [`HashView::len`].
@@ -195,11 +194,22 @@ impl<'a> HashEdit<'a> {
 
     /// Whether [`HashEdit::len`] is 0.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        // Of small hashes only drafts are ever empty.
+        let is_sound = self.draft.is_none() && self.slot.as_deref().is_some_and(|record| !record.is_table());
+        !is_sound && self.len() == 0
+    }
+
+    /// Whether fields may be due.
+    fn may_have_due(&self) -> bool {
+        match self.view().body {
+            None => false,
+            Some(Body::Packed(packed)) => packed.has_field_expiries(),
+            Some(Body::Table(record)) => record.table.first_expiry().is_some(),
+        }
     }
 
     /// See [`HashView::get`].
-    pub fn get(&self, field: &[u8]) -> Option<ValueText<'_>> {
+    pub fn get(&self, field: &[u8]) -> Option<Value<'_>> {
         self.view().get(field)
     }
 
@@ -247,7 +257,7 @@ impl<'a> HashEdit<'a> {
             }
             None => self.set_in_packed(field, value, kept),
         };
-        self.after_change();
+        self.after_set(value.len());
         self.note(self.set_event, field);
         outcome
     }
@@ -294,12 +304,18 @@ impl<'a> HashEdit<'a> {
             if field.len() + value.len() > PACKED_BYTES {
                 self.convert_to_table();
             }
-        } else if field.len() + value.len() > MOST_PACKED_BYTES {
+        } else if field.len() + value.len() > entry::MOST_PACKED_BYTES {
             self.convert_to_table();
         }
     }
 
-    fn after_change(&mut self) {
+    /// Converts the hash if a value of this length has made it too large to be packed.
+    fn after_set(&mut self, length: usize) {
+        /// Values up to this length, in place of others, do not make a record that is a multiple of what it may be.
+        const SHORT: usize = 64;
+        if self.draft.is_none() && length <= SHORT {
+            return;
+        }
         let Some(Body::Packed(packed)) = self.view().body else { return };
         let (count, bytes, flags) = (packed.count(), packed.bytes().len(), packed.flags());
         let mut unbound = flags.contains(RecordFlags::REPORT_HASHTABLE);
@@ -308,7 +324,7 @@ impl<'a> HashEdit<'a> {
             unbound = true;
         }
         let (most_fields, most_bytes) =
-            if unbound { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, MOST_PACKED_BYTES) };
+            if unbound { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, entry::MOST_PACKED_BYTES) };
         if count > most_fields || bytes > most_bytes {
             self.convert_to_table();
         }
@@ -316,18 +332,7 @@ impl<'a> HashEdit<'a> {
 
     fn convert_to_table(&mut self) {
         let Some(Body::Packed(packed)) = self.view().body else { return };
-        let mut table = Table::default();
-        for entry in packed.entries() {
-            table.set(self.access.hasher, entry.field, &entry.value.text(), |_| entry.expiry);
-        }
-        let kept = RecordFlags::REPORT_HASHTABLE | RecordFlags::REPORT_EXPIRIES;
-        let table = Draft::Table(Box::new(TableRecord {
-            key: self.key.into(),
-            flags: packed.flags() & kept,
-            access: packed.access(),
-            key_expiry: packed.key_expiry(),
-            table,
-        }));
+        let table = Draft::Table(Box::new(TableRecord::of_packed(packed, self.key, self.access.hasher)));
         if let Some(Draft::Packed(bytes)) = self.draft.replace(table) {
             scratch::keep(bytes);
         }

@@ -59,7 +59,7 @@ impl Entry<'_> {
 }
 
 /// Iterates over the fields of a packed record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::store) struct Entries<'a> {
     bytes: &'a [u8],
     next: usize,

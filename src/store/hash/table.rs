@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::packed::{self, Encoded, Entries, Entry, Tail, ValuePlace};
 use super::value::Value;
 use crate::base::clock::UnixMillis;
+use crate::base::memory::size_class;
 use crate::base::random::Random;
 use crate::store::position::{KeyHasher, Position, ScanCursor};
 
@@ -154,6 +155,19 @@ pub(in crate::store) struct Table {
 impl Table {
     pub(in crate::store) fn len(&self) -> usize {
         self.len
+    }
+
+    /// What it takes in memory, its fields as `samples` of its leaves have them (all of them if 0).
+    pub(in crate::store) fn memory(&self, samples: usize) -> usize {
+        /// What a leaf and an expiry take in the trees, whose nodes are two thirds full.
+        const PLACE: usize = 33;
+        const EXPIRY: usize = 27;
+        let samples = if samples == 0 { self.leaves.len() } else { samples.min(self.leaves.len()) };
+        // Two counts before the leaf itself.
+        let shell = size_class(size_of::<Leaf>() + 2 * size_of::<usize>()) + PLACE;
+        let seen: usize = self.leaves.values().take(samples).map(|leaf| size_class(leaf.bytes.capacity())).sum();
+        let texts = (seen * self.leaves.len()).checked_div(samples).unwrap_or(0);
+        texts + shell * self.leaves.len() + EXPIRY * self.expiries.len()
     }
 
     pub(in crate::store) fn first_expiry(&self) -> Option<UnixMillis> {

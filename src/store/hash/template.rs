@@ -166,17 +166,30 @@ impl TemplateId {
         if !words::is_sampled() {
             return;
         }
-        let Some((chunk, slot)) = self.place() else { return };
-        let users = chunk.users.get(slot).map_or(0, |users| users.load(Ordering::Relaxed));
+        self.with_template(|template, users| {
+            if users >= USERS {
+                template.count_values(self, values);
+            }
+        });
+    }
+
+    /// What each user of the template would have to pay for it.
+    pub(in crate::store) fn memory_per_user(self) -> usize {
+        self.with_template(|template, users| template.memory() / (users as usize).max(1)).unwrap_or(0)
+    }
+
+    /// Runs `work` with the template, if there is one with this number, and how many users it has.
+    fn with_template<R>(self, work: impl FnOnce(&Template, u32) -> R) -> Option<R> {
+        let (chunk, slot) = self.place()?;
+        let users = chunk.users.get(slot)?.load(Ordering::Relaxed);
         if !self.try_use() {
-            return;
+            return None;
         }
         // SAFETY: this function has become a user of the template above, and is one until below.
-        if let Some(template) = unsafe { self.get() }.filter(|_| users >= USERS) {
-            template.count_values(self, values);
-        }
+        let result = unsafe { self.get() }.map(|template| work(template, users));
         // SAFETY: as above.
         unsafe { self.drop_user() };
+        result
     }
 
     /// Adds a user to a template that has some.
@@ -451,5 +464,81 @@ impl TemplateStats {
             stats.memory += memory;
         }
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TemplateId, Wanted, collect_unused, use_template};
+
+    fn names(set: usize, count: usize) -> Vec<Vec<u8>> {
+        (0..count).map(|field| format!("set {set} field {field}").into_bytes()).collect()
+    }
+
+    fn used(set: usize, wanted: Wanted) -> Option<TemplateId> {
+        use_template(names(set, 4).iter().map(Vec::as_slice), wanted)
+    }
+
+    fn leave(id: TemplateId) {
+        // SAFETY: the tests leave only what they have become users of, once.
+        unsafe { id.drop_user() };
+    }
+
+    #[test]
+    fn a_set_of_names_becomes_a_template_when_it_has_been_seen_often() {
+        let first = (1..200).find(|_| {
+            used(1_000_001, Wanted::Often).is_some_and(|id| {
+                leave(id);
+                true
+            })
+        });
+        assert_eq!(first, Some(33));
+        let short = [&b"a"[..], b"b"];
+        assert!((0..200).all(|_| use_template(short.into_iter(), Wanted::Always).is_none()), "it would not pay");
+    }
+
+    #[test]
+    fn a_template_stays_while_it_is_used_and_its_number_is_used_again() {
+        let Some(id) = used(1_000_002, Wanted::Always) else { panic!("a template was asked for") };
+        collect_unused();
+        // SAFETY: this test is a user.
+        let template = unsafe { id.get() };
+        assert_eq!(template.map(super::Template::len), Some(4));
+        assert_eq!(
+            template.and_then(|template| template.position(b"set 1000002 field 2")).map(|(place, _)| place),
+            Some(2)
+        );
+        let other = used(1_000_003, Wanted::Always);
+        assert_ne!(other, Some(id));
+        leave(id);
+        other.into_iter().for_each(leave);
+    }
+
+    /// Threads become users of few templates and leave them again while others free what is unused: each must get
+    /// the template that it asked for, whatever has had its number before.
+    #[test]
+    fn templates_are_made_and_freed_by_many_threads_at_once() {
+        const ROUNDS: usize = if cfg!(miri) { 60 } else { 20_000 };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let set = (round * 7 + thread) % 5;
+                        let Some(id) = used(2_000_000 + set, Wanted::Always) else {
+                            panic!("a template was asked for")
+                        };
+                        // SAFETY: this thread is a user of the template until it leaves it below.
+                        let template = unsafe { id.get() };
+                        assert!(template.is_some_and(|template| {
+                            template.is_made_of(names(2_000_000 + set, 4).iter().map(Vec::as_slice))
+                        }));
+                        leave(id);
+                        if round % 3 == 0 {
+                            collect_unused();
+                        }
+                    }
+                });
+            }
+        });
     }
 }

@@ -22,6 +22,20 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Bytes of the value as it was sent.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Integer(integer) => itoa::Buffer::new().format(integer).len(),
+            Self::Joined(start, rest) => start.len() + rest.len(),
+        }
+    }
+
+    /// Whether the value is empty.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// The value as it was sent.
     #[inline]
     pub fn text(self) -> ValueText<'a> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::table::TableEntry;
-use super::value::{Value, ValueText};
+use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::change::Interest;
@@ -88,8 +88,9 @@ impl<'a> HashView<'a> {
     }
 
     /// The value of a field, unless it is due.
-    pub fn get(&self, field: &[u8]) -> Option<ValueText<'a>> {
-        self.find_live(field).map(|entry| entry.value.text())
+    #[inline]
+    pub fn get(&self, field: &[u8]) -> Option<Value<'a>> {
+        self.find_live(field).map(|entry| entry.value)
     }
 
     /// The field's entry, unless it is due.

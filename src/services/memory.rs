@@ -1,0 +1,99 @@
+//! What the server takes in memory, and for what.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::Services;
+use crate::base::clock::UnixMillis;
+use crate::base::memory::{AllocatorStats, resident_bytes};
+use crate::store::{IndexMemory, TemplateStats};
+
+/// What has been taken at the start and at most.
+#[derive(Debug)]
+pub struct MemoryGauge {
+    startup: u64,
+    peak: AtomicU64,
+    peak_at: AtomicI64,
+}
+
+impl MemoryGauge {
+    /// A gauge that starts with what is taken now.
+    pub fn new(now: UnixMillis) -> Self {
+        let startup = AllocatorStats::now().allocated;
+        Self { startup, peak: AtomicU64::new(startup), peak_at: AtomicI64::new(now.0) }
+    }
+
+    /// Reads the allocator's numbers and keeps the peak.
+    pub fn sample(&self, now: UnixMillis) -> AllocatorStats {
+        let stats = AllocatorStats::now();
+        if self.peak.fetch_max(stats.allocated, Ordering::Relaxed) < stats.allocated {
+            self.peak_at.store(now.0, Ordering::Relaxed);
+        }
+        stats
+    }
+}
+
+/// All that INFO and MEMORY STATS say of memory, in bytes.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryReport {
+    /// The allocator's numbers.
+    pub allocator: AllocatorStats,
+    /// What the process has in physical memory.
+    pub resident: u64,
+    /// Given out when the server started.
+    pub startup: u64,
+    /// Given out at most.
+    pub peak: u64,
+    /// When that was, in seconds since the Unix epoch.
+    pub peak_seconds: i64,
+    /// Held by connections.
+    pub clients: u64,
+    /// Of each database, besides its keys.
+    pub databases: Vec<IndexMemory>,
+    /// Shared field names and values.
+    pub templates: TemplateStats,
+}
+
+impl MemoryReport {
+    /// The numbers of now.
+    pub fn of(services: &Services, now: UnixMillis) -> Self {
+        let allocator = services.memory.sample(now);
+        Self {
+            allocator,
+            resident: resident_bytes().unwrap_or(allocator.resident),
+            startup: services.memory.startup,
+            peak: services.memory.peak.load(Ordering::Relaxed),
+            peak_seconds: services.memory.peak_at.load(Ordering::Relaxed).div_euclid(1000),
+            clients: services.clients.all().iter().map(|client| client.memory() as u64).sum(),
+            databases: services.keyspace.index_memory(),
+            templates: TemplateStats::now(),
+        }
+    }
+
+    /// What is not data.
+    pub fn overhead(&self) -> u64 {
+        let indexes: usize = self.databases.iter().map(|database| database.tables + database.expiries).sum();
+        self.startup + self.clients + indexes as u64
+    }
+
+    /// What is data.
+    pub fn dataset(&self) -> u64 {
+        self.allocator.allocated.saturating_sub(self.overhead())
+    }
+
+    /// Data as a share of what has been taken since the start, in percent.
+    pub fn dataset_percentage(&self) -> f64 {
+        let since_start = self.allocator.allocated.saturating_sub(self.startup);
+        (100.0 * ratio(self.dataset(), since_start)).min(100.0)
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> u64 {
+        self.databases.iter().map(|database| database.keys as u64).sum()
+    }
+}
+
+/// `part` by `whole`; 0 if there is nothing.
+#[expect(clippy::cast_precision_loss, reason = "sizes of memory are far below 2^53")]
+pub fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,60 @@
+//! What keys and databases take in memory.
+
+use super::database::Database;
+use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
+use crate::base::memory::size_class;
+
+/// What a database takes besides its keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexMemory {
+    /// Index of the database.
+    pub database: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Bytes of the tables by which keys are found.
+    pub tables: usize,
+    /// Bytes of the marks that say when what is due.
+    pub expiries: usize,
+}
+
+impl Database<'_> {
+    /// Bytes that a key takes, with its share of its shard's table and of its template. Of a big hash as far as `samples`
+    /// of its parts tell, all of them if 0; `None` if there is no such key.
+    pub fn memory_usage(&mut self, key: &[u8], samples: usize) -> Option<usize> {
+        self.with_record(key, |this, shard, hash| {
+            let slot = table_bytes(shard) / shard.len().max(1);
+            let record = this.live(shard, hash, key)?;
+            let expires = record.key_expiry().is_some() || record.first_field_expiry().is_some();
+            Some(slot + record.memory(samples) + if expires { size_of::<u64>() } else { 0 })
+        })
+    }
+}
+
+impl Keyspace {
+    /// What each database in use takes besides its keys.
+    pub fn index_memory(&self) -> Vec<IndexMemory> {
+        let used = (0..self.database_count()).filter(|&index| self.is_used(index));
+        used.map(|index| self.data(index).1.index_memory(index)).collect()
+    }
+}
+
+impl DatabaseData {
+    fn index_memory(&self, database: usize) -> IndexMemory {
+        let mut memory = IndexMemory { database, ..IndexMemory::default() };
+        for shard in 0..SHARDS {
+            self.with_shard(shard, |shard| {
+                memory.keys += shard.len();
+                memory.tables += table_bytes(shard);
+            });
+            memory.expiries += self.due(shard).map_or(0, |due| due.lock().memory());
+        }
+        memory
+    }
+}
+
+fn table_bytes(shard: &Shard) -> usize {
+    match shard.allocation_size() {
+        0 => 0,
+        bytes => size_class(bytes),
+    }
+}

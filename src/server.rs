@@ -58,6 +58,7 @@ async fn serve(services: Arc<Services>) -> std::io::Result<()> {
     start_expiry(&services)?;
     start_freeing(&services)?;
     tracing::info!(version = HASHD_VERSION, port, bind = config.bind(), threads, "ready to accept connections");
+    services.memory.note_ready(services.clock.now());
 
     let why = stop_signal(&services).await?;
     tracing::info!(why, "stopping");

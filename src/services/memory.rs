@@ -10,7 +10,7 @@ use crate::store::{IndexMemory, TemplateStats};
 /// What has been taken at the start and at most.
 #[derive(Debug)]
 pub struct MemoryGauge {
-    startup: u64,
+    startup: AtomicU64,
     peak: AtomicU64,
     peak_at: AtomicI64,
 }
@@ -19,7 +19,12 @@ impl MemoryGauge {
     /// A gauge that starts with what is taken now.
     pub fn new(now: UnixMillis) -> Self {
         let startup = AllocatorStats::now().allocated;
-        Self { startup, peak: AtomicU64::new(startup), peak_at: AtomicI64::new(now.0) }
+        Self { startup: AtomicU64::new(startup), peak: AtomicU64::new(startup), peak_at: AtomicI64::new(now.0) }
+    }
+
+    /// Notes that the server is ready: what it takes now is not data.
+    pub fn note_ready(&self, now: UnixMillis) {
+        self.startup.store(self.sample(now).allocated, Ordering::Relaxed);
     }
 
     /// Reads the allocator's numbers and keeps the peak.
@@ -60,7 +65,7 @@ impl MemoryReport {
         Self {
             allocator,
             resident: resident_bytes().unwrap_or(allocator.resident),
-            startup: services.memory.startup,
+            startup: services.memory.startup.load(Ordering::Relaxed),
             peak: services.memory.peak.load(Ordering::Relaxed),
             peak_seconds: services.memory.peak_at.load(Ordering::Relaxed).div_euclid(1000),
             clients: services.clients.all().iter().map(|client| client.memory() as u64).sum(),

@@ -1,6 +1,9 @@
 //! What keys and databases take in memory.
 
+use parking_lot::Mutex;
+
 use super::database::Database;
+use super::due::DueIndex;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::memory::size_class;
 
@@ -40,7 +43,9 @@ impl Keyspace {
 
 impl DatabaseData {
     fn index_memory(&self, database: usize) -> IndexMemory {
-        let mut memory = IndexMemory { database, ..IndexMemory::default() };
+        /// A lock with its table has two cache lines of its own.
+        const SHARD: usize = 128 + size_of::<Mutex<DueIndex>>();
+        let mut memory = IndexMemory { database, tables: SHARDS * SHARD, ..IndexMemory::default() };
         for shard in 0..SHARDS {
             self.with_shard(shard, |shard| {
                 memory.keys += shard.len();

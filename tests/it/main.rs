@@ -21,6 +21,7 @@ mod expiry; // short TTLs in real time
 mod lifecycle; // start, settings, limits, end
 mod linearizability; // histories of overlapping commands, each with an order that explains it
 mod long; // requests that run beside the workers
+mod memory; // MEMORY and INFO memory
 mod model; // proptest programs against a BTreeMap
 mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
@@ -42,6 +43,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("lifecycle", lifecycle::CASES),
     ("linearizability", linearizability::CASES),
     ("long", long::CASES),
+    ("memory", memory::CASES),
     ("model", model::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),
@@ -50,7 +52,8 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("tracking", tracking::CASES),
 ];
 
-const ORACLE: &[(&str, &[Case])] = &[("differential", differential::ORACLE), ("notifications", notifications::ORACLE)];
+const ORACLE: &[(&str, &[Case])] =
+    &[("differential", differential::ORACLE), ("memory", memory::ORACLE), ("notifications", notifications::ORACLE)];
 
 fn main() {
     let arguments = Arguments::from_args();

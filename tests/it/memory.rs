@@ -1,0 +1,166 @@
+//! What the server says of its memory is true: MEMORY USAGE adds up to what is taken, templates are counted, INFO and
+//! MEMORY STATS have the fields of Redis.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::Case;
+use crate::client::{Client, encode, info};
+use crate::server::{Kind, Server};
+
+pub const CASES: &[Case] = &[("usage_adds_up", usage_adds_up), ("templates", templates), ("purge", purge)];
+pub const ORACLE: &[Case] = &[("fields_of_redis", fields_of_redis)];
+
+const KEYS: usize = 20_000;
+
+fn load(client: &mut Client, count: usize, request: impl Fn(usize) -> Vec<String>) {
+    for start in (0..count).step_by(500) {
+        let requests: Vec<Vec<String>> = (start..count.min(start + 500)).map(&request).collect();
+        client.send_raw(&requests.iter().flat_map(|request| encode(request)).collect::<Vec<u8>>()).unwrap();
+        for _ in &requests {
+            client.next_value();
+        }
+    }
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(String::from).to_vec()
+}
+
+fn profile(number: usize) -> Vec<String> {
+    let mut request = words(["HSET", &format!("user:{number}"), "name", &format!("User number {number}")]);
+    request.extend(words(["email", &format!("user{number}@example.com"), "city", "Amsterdam", "visits"]));
+    request.push((number * 7919).to_string());
+    request
+}
+
+fn cart(number: usize) -> Vec<String> {
+    let mut request = words(["HSET", &format!("cart:{number}")]);
+    request.extend((0..3).flat_map(|item| words([&format!("product:{}", number * 31 + item), "2"])));
+    request
+}
+
+fn big(number: usize) -> Vec<String> {
+    words(["HSET", &format!("big:{}", number % 7), &format!("field:{number}"), &format!("some value {number}")])
+}
+
+fn used(client: &mut Client) -> i64 {
+    info(client, "memory", "used_memory").parse().unwrap()
+}
+
+fn usage_adds_up() {
+    let kinds: [(&str, fn(usize) -> Vec<String>); 3] = [("profiles", profile), ("carts", cart), ("big hashes", big)];
+    for (what, request) in kinds {
+        let server = Server::start(Kind::Hashd);
+        let mut client = server.client();
+        let before = used(&mut client);
+        load(&mut client, KEYS, request);
+        if what == "carts" {
+            load(&mut client, KEYS, |number| words(["EXPIRE", &format!("cart:{number}"), "1000"]));
+        }
+        let taken = used(&mut client) - before;
+        let keys: BTreeSet<String> = (0..KEYS).map(|number| request(number).swap_remove(1)).collect();
+        let sum: i64 = keys.iter().map(|key| client.value(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).int()).sum();
+        assert!((sum - taken).abs() * 10 <= taken, "{what}: MEMORY USAGE adds up to {sum}, {taken} bytes were taken");
+        let sampled: i64 = keys.iter().map(|key| client.value(&["MEMORY", "USAGE", key]).int()).sum();
+        assert!((sampled - taken).abs() * 10 <= taken, "{what}: sampled {sampled}, {taken} bytes were taken");
+        let data: i64 = info(&mut client, "memory", "used_memory_dataset").parse().unwrap();
+        assert!(data > taken / 2 && data <= taken + 250_000, "{what}: {data} of {taken} bytes are data");
+    }
+}
+
+fn counted(client: &mut Client) -> (u64, u64, u64) {
+    let mut number = |section: &str, name: &str| -> u64 { info(client, section, name).parse().unwrap() };
+    let (templates, users) = (number("stats", "hash_templates"), number("stats", "hash_template_keys"));
+    (templates, users, number("memory", "used_memory_hash_templates"))
+}
+
+fn templates() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    assert_eq!(counted(&mut client), (0, 0, 0));
+    load(&mut client, 1000, profile);
+    let (templates, users, memory) = counted(&mut client);
+    assert_eq!(templates, 1);
+    assert!((900..1000).contains(&users), "{users} of 1000 hashes use the template");
+    assert!(memory > 0);
+    // Explicit field sets become templates at once.
+    client.line("HIMPORT PREPARE set title price currency");
+    client.line("HIMPORT SET product:1 set Chair 120 EUR");
+    assert_eq!(counted(&mut client).0, 2);
+    // A hash that changes its fields leaves the template; one that is copied has it too.
+    client.line("HDEL user:999 city");
+    client.line("COPY user:998 copy");
+    client.line("HEXPIRE user:997 100 FIELDS 1 city");
+    assert_eq!(counted(&mut client).1, users + 1 - 1 + 1 - 1);
+    // Field sets that are seen once or a few times cost nothing.
+    load(&mut client, 5000, cart);
+    assert_eq!(counted(&mut client).0, 2);
+    client.line("FLUSHALL");
+    for _ in 0..100 {
+        if counted(&mut client) == (0, 0, 0) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("templates stay: {:?}", counted(&mut client));
+}
+
+fn purge() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    let before = server.rss();
+    load(&mut client, 3 * KEYS, cart);
+    let loaded = server.rss();
+    client.line("FLUSHALL");
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(client.line("MEMORY PURGE"), "+OK");
+        if server.rss() < before + (loaded - before) / 4 {
+            return;
+        }
+    }
+    panic!("{} of {loaded} bytes are left in memory after a purge, {before} before", server.rss());
+}
+
+/// Fields of Redis 8.6 that hashd has no reason to have: scripts, functions, replicas, a cluster, an append-only file,
+/// defragmentation and lazy freeing as Redis does them.
+const WITHOUT: &[&str] = &[
+    "lua",
+    "vm_eval",
+    "scripts",
+    "functions",
+    "libraries",
+    "vm_",
+    "replica",
+    "replication",
+    "slaves",
+    "cluster",
+    "aof",
+    "defrag",
+    "lazyfree",
+    "muzzy",
+    "rehashing",
+    "not_counted",
+];
+
+fn names(client: &mut Client, section: &str) -> BTreeSet<String> {
+    let text = client.value(&["INFO", section]).text();
+    let lines = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned());
+    lines.filter(|name| !WITHOUT.iter().any(|part| name.contains(part))).collect()
+}
+
+fn fields_of_redis() {
+    let (redis, hashd) = (Server::start(Kind::Redis), Server::start(Kind::Hashd));
+    let (mut theirs, mut ours) = (redis.client(), hashd.client());
+    let missing: Vec<String> = names(&mut theirs, "memory").difference(&names(&mut ours, "memory")).cloned().collect();
+    assert!(missing.is_empty(), "INFO memory lacks {missing:?}");
+    for client in [&mut theirs, &mut ours] {
+        client.line("HSET key field value");
+    }
+    let stats = |client: &mut Client| -> Vec<String> {
+        let reply = client.value(&["MEMORY", "STATS"]);
+        reply.items().chunks(2).map(|pair| pair[0].text()).filter(|name| name != "hash.templates").collect()
+    };
+    assert_eq!(stats(&mut ours), stats(&mut theirs), "the fields of MEMORY STATS");
+}

@@ -19,7 +19,10 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 /// How often it looks for what is to be freed.
 const FREE_EVERY: Duration = Duration::from_millis(20);
 
-/// How long it may take each time: a quarter of one core.
+/// How often it looks whether templates still pay.
+const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
+
+/// How long expiry may take each time: a quarter of one core.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 
 /// Runs the server until a signal or SHUTDOWN stops it.
@@ -106,8 +109,13 @@ fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
 fn start_freeing(services: &Arc<Services>) -> std::io::Result<()> {
     let services = Arc::downgrade(services);
     std::thread::Builder::new().name("free".into()).spawn(move || {
+        let mut looked = Instant::now();
         while let Some(services) = services.upgrade() {
             services.keyspace.free_removed();
+            if looked.elapsed() > LOOK_AT_TEMPLATES_EVERY {
+                services.keyspace.give_up_rare_templates();
+                looked = Instant::now();
+            }
             drop(services);
             std::thread::sleep(FREE_EVERY);
         }

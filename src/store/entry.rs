@@ -11,7 +11,7 @@
 #![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
 use super::hash::Value;
-use super::hash::packed::{self, Encoded, Entries, ValuePlace};
+use super::hash::packed::{self, Encoded, Entries, Tail, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
 use super::position::KeyHasher;
@@ -123,10 +123,6 @@ impl<'a> Packed<'a> {
         flags_of(self.bytes)
     }
 
-    pub(super) fn template(self) -> Option<&'a Template> {
-        self.template
-    }
-
     /// Number of fields.
     pub(super) fn count(self) -> usize {
         self.template.map_or_else(|| usize::from(u16::from_le_bytes(array_at(self.bytes, SHAPE))), Template::len)
@@ -142,6 +138,20 @@ impl<'a> Packed<'a> {
 
     pub(super) fn has_field_expiries(self) -> bool {
         self.flags().contains(RecordFlags::FIELD_EXPIRY)
+    }
+
+    /// Begins a draft: a copy without the template, if there is one.
+    pub(super) fn copy_to_draft(self, draft: &mut Vec<u8>) {
+        if self.template.is_none() {
+            draft.extend_from_slice(self.bytes);
+            return;
+        }
+        draft.extend_from_slice(self.bytes.get(..self.entries_start).unwrap_or_default());
+        for entry in self.entries() {
+            packed::push_entry(draft, entry.field, &Encoded::new(&entry.value.text()), Tail::None);
+        }
+        set_draft_flags(draft, self.flags() - RecordFlags::TEMPLATE);
+        set_draft_count(draft, self.count());
     }
 
     /// Where the fields begin.
@@ -264,6 +274,17 @@ impl Record {
             target.copy_from_slice(bytes);
         }
         Self(thin)
+    }
+
+    /// Gives up its template, if that has few users.
+    pub(super) fn leave_rare_template(&mut self) {
+        let Body::Packed(packed) = self.body() else { return };
+        if template_of(packed.bytes()).is_some_and(TemplateId::is_rare) {
+            let mut plain = scratch::take();
+            packed.copy_to_draft(&mut plain);
+            *self = Self::of_bytes(&plain);
+            scratch::keep(plain);
+        }
     }
 
     pub(super) fn of_table(record: Box<TableRecord>) -> Self {

@@ -345,6 +345,32 @@ fn frequent_values_read_back_as_they_were_set() {
     }
 }
 
+#[test]
+fn templates_that_lose_their_users_are_given_up() {
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    let key = |set: u32, number: u32| format!("{set}:{number}").into_bytes();
+    let fields = |set: u32| [format!("a long name of set {set}"), format!("another name of set {set}")];
+    for set in 0..20 {
+        for number in 0..50 {
+            store.update(&key(set, number), |hash| fields(set).map(|field| hash.set(field.as_bytes(), b"value")));
+        }
+    }
+    let shared = store.memory_usage(&key(3, 49), 0).unwrap_or_default();
+    for (set, number) in (0..20).flat_map(|set| (0..49).map(move |number| (set, number))) {
+        store.remove(&key(set, number));
+    }
+    let alone = store.memory_usage(&key(3, 49), 0).unwrap_or_default();
+    assert!(alone > shared + 50, "the last user pays for its template: {shared}, then {alone} bytes");
+    keyspace.give_up_rare_templates();
+    let plain = store.memory_usage(&key(3, 49), 0).unwrap_or_default();
+    assert!(plain < alone, "{plain} bytes without a template, {alone} with one");
+    for set in 0..20 {
+        let expected: BTreeMap<_, _> = fields(set).into_iter().map(|field| (field.into(), b"value".to_vec())).collect();
+        assert_eq!(all_of(&mut store, &key(set, 49)), expected);
+    }
+}
+
 fn all_of(store: &mut Database<'_>, key: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     store.view(key, |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.text().to_vec())).collect())
 }

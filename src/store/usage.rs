@@ -1,9 +1,12 @@
 //! What keys and databases take in memory.
 
+use std::sync::atomic::Ordering;
+
 use parking_lot::Mutex;
 
 use super::database::Database;
 use super::due::DueIndex;
+use super::hash::template;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::memory::size_class;
 
@@ -38,6 +41,32 @@ impl Keyspace {
     pub fn index_memory(&self) -> Vec<IndexMemory> {
         let used = (0..self.database_count()).filter(|&index| self.is_used(index));
         used.map(|index| self.data(index).1.index_memory(index)).collect()
+    }
+}
+
+impl Keyspace {
+    /// Gives up templates that have lost most of their users, if they take more than a twentieth of what the keys do.
+    pub fn give_up_rare_templates(&self) {
+        /// What a small key takes at least.
+        const KEY: usize = 64;
+        let rare = template::memory_of_rare();
+        if rare == 0 {
+            return;
+        }
+        let used: Vec<usize> = (0..self.database_count()).filter(|&index| self.is_used(index)).collect();
+        let keys: usize = used.iter().map(|&index| self.data(index).1.keys.load(Ordering::Relaxed)).sum();
+        if rare * 20 < keys * KEY {
+            return;
+        }
+        for index in used {
+            for shard in 0..SHARDS {
+                self.data(index).1.with_shard(shard, |shard| {
+                    for (record, ()) in shard.iter_mut() {
+                        record.leave_rare_template();
+                    }
+                });
+            }
+        }
     }
 }
 

@@ -157,7 +157,7 @@ impl<'a> HashEdit<'a> {
             let mut draft = scratch::take();
             match self.slot.as_deref().map(Record::body) {
                 None => entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None),
-                Some(Body::Packed(packed)) => copy_to_draft(packed, &mut draft),
+                Some(Body::Packed(packed)) => packed.copy_to_draft(&mut draft),
                 Some(Body::Table(_)) => return None,
             }
             self.draft = Some(Draft::Packed(draft));
@@ -488,20 +488,6 @@ impl<'a> HashEdit<'a> {
             (None, None) => {}
         }
     }
-}
-
-/// Begins the draft of a small hash that is there: without its template, if it has one.
-fn copy_to_draft(packed: Packed<'_>, draft: &mut Vec<u8>) {
-    if packed.template().is_none() {
-        draft.extend_from_slice(packed.bytes());
-        return;
-    }
-    draft.extend_from_slice(packed.bytes().get(..packed.entries_start()).unwrap_or_default());
-    for entry in packed.entries() {
-        packed::push_entry(draft, entry.field, &Encoded::new(&entry.value.text()), Tail::None);
-    }
-    entry::set_draft_flags(draft, packed.flags() - RecordFlags::TEMPLATE);
-    entry::set_draft_count(draft, packed.count());
 }
 
 fn push_field(draft: &mut Vec<u8>, field: &[u8], value: &Encoded<'_>) {

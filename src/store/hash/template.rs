@@ -178,6 +178,12 @@ impl TemplateId {
         self.with_template(|template, users| template.memory() / (users as usize).max(1)).unwrap_or(0)
     }
 
+    /// Whether the template has few users.
+    pub(in crate::store) fn is_rare(self) -> bool {
+        let users = self.place().and_then(|(chunk, slot)| chunk.users.get(slot));
+        users.is_some_and(|users| (1..FEW_USERS).contains(&users.load(Ordering::Relaxed)))
+    }
+
     /// Runs `work` with the template, if there is one with this number, and how many users it has.
     fn with_template<R>(self, work: impl FnOnce(&Template, u32) -> R) -> Option<R> {
         let (chunk, slot) = self.place()?;
@@ -436,6 +442,17 @@ pub(in crate::store) fn collect_unused() {
     for id in 0..u16::try_from(index.unused_from).unwrap_or(u16::MAX) {
         index.free_if_unused(id);
     }
+}
+
+/// Below so many users a template may take more than it saves.
+const FEW_USERS: u32 = 8;
+
+/// Bytes that templates take which have few users left.
+pub(in crate::store) fn memory_of_rare() -> usize {
+    let index = REGISTRY.index.lock();
+    let rare = index.ids.iter().filter(|&&id| TemplateId(id).is_rare());
+    // SAFETY: templates are freed only by who holds the index, as this function does.
+    rare.filter_map(|&id| unsafe { TemplateId(id).get() }).map(Template::memory).sum()
 }
 
 /// What INFO says of templates.

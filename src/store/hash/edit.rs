@@ -226,7 +226,8 @@ impl<'a> HashEdit<'a> {
         outcome
     }
 
-    /// Creates the record if it is missing, and notes what a value too long for a listpack does to the encoding.
+    /// Creates the record if it is missing, and notes what a value too long for a listpack does to the encoding. A pair that
+    /// the packed form would not keep never gets there: it is copied once.
     fn before_set(&mut self, field: &[u8], value: &[u8]) {
         if matches!(self.body, EditBody::Missing) {
             let room = self.reserve.max(field.len() + value.len() + 4);
@@ -237,6 +238,9 @@ impl<'a> HashEdit<'a> {
         let is_long = |bytes: &[u8]| bytes.len() > self.limits.max_listpack_value;
         if self.is_many || is_long(field) || is_long(value) {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
+            if field.len() + value.len() > PACKED_BYTES {
+                self.convert_to_table();
+            }
         }
     }
 

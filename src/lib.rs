@@ -2,7 +2,8 @@
 //!
 //! The code in reading order; each module may use only those below it:
 //!
-//! - [`server`] wires everything together; `main.rs` only parses the command line and calls it.
+//! - [`server`] wires everything together; `main.rs` only parses the command line and calls it, `allocator.rs` beside it
+//!   chooses and tunes the allocator.
 //! - [`net`] is the only place that awaits client sockets: listeners, workers, one loop per connection.
 //! - [`dispatch`] is the gate every command passes; [`commands`] holds the command table and one function per command.
 //! - [`handler`] is what such a function is given; [`services`] is the server-wide state behind it.

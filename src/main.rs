@@ -1,15 +1,17 @@
 //! The `hashd` program: reads the configuration, starts logging, runs the server.
 
+#[cfg(feature = "jemalloc")]
+mod allocator;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use hashd::config::{Config, Startup};
 use hashd::server;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
+    #[cfg(feature = "jemalloc")]
+    allocator::keep_large_pages();
     match Config::from_command_line(std::env::args_os(), std::env::vars_os()) {
         Ok(Startup::Print(text)) => {
             println!("{}", text.trim_end());

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use tikv_jemalloc_ctl::{Access, AsName, arenas, epoch, stats};
-
 /// What the allocator reserves for `bytes` bytes: a multiple of 16 up to 128, then four steps to each power of two. To
 /// ask for it at once leaves room to grow in place.
 pub const fn size_class(bytes: usize) -> usize {
@@ -29,39 +27,70 @@ pub struct AllocatorStats {
 }
 
 impl AllocatorStats {
-    /// The numbers of now; zeros where the program runs with another allocator.
+    /// The numbers of now.
     pub fn now() -> Self {
+        allocator::stats()
+    }
+}
+
+/// The allocator's own report.
+pub fn allocator_report() -> Vec<u8> {
+    allocator::report()
+}
+
+/// Gives the pages that the allocator keeps for later back to the operating system.
+pub fn purge() {
+    allocator::purge();
+}
+
+#[cfg(feature = "jemalloc")]
+mod allocator {
+    use tikv_jemalloc_ctl::{Access, AsName, Result, arenas, epoch, stats, stats_print};
+
+    pub(super) fn stats() -> super::AllocatorStats {
         // Without an advance the numbers are those of the last one.
         let _ = epoch::advance();
-        let number = |read: tikv_jemalloc_ctl::Result<usize>| read.map_or(0, |bytes| bytes as u64);
-        Self {
+        let number = |read: Result<usize>| read.map_or(0, |bytes| bytes as u64);
+        super::AllocatorStats {
             allocated: number(stats::allocated::read()),
             active: number(stats::active::read()),
             resident: number(stats::resident::read()),
             metadata: number(stats::metadata::read()),
         }
     }
-}
 
-/// The allocator's own report.
-pub fn allocator_report() -> Vec<u8> {
-    let mut report = Vec::new();
-    match tikv_jemalloc_ctl::stats_print::stats_print(&mut report, tikv_jemalloc_ctl::stats_print::Options::default()) {
-        Ok(()) => report,
-        Err(error) => error.to_string().into_bytes(),
+    pub(super) fn report() -> Vec<u8> {
+        let mut report = Vec::new();
+        match stats_print::stats_print(&mut report, stats_print::Options::default()) {
+            Ok(()) => report,
+            Err(error) => error.to_string().into_bytes(),
+        }
+    }
+
+    pub(super) fn purge() {
+        for arena in 0..arenas::narenas::read().unwrap_or_default() {
+            let name = format!("arena.{arena}.dirty_decay_ms\0");
+            let name = name.as_bytes().name();
+            // Set to nothing, it gives its pages back at once. One that was never used refuses, and holds nothing.
+            let _: Result<()> =
+                name.read().and_then(|decay: isize| name.write(0_isize).and_then(|()| name.write(decay)));
+        }
     }
 }
 
-/// Gives the pages that the allocator keeps for later back to the operating system.
-pub fn purge() {
-    /// After how many milliseconds it does so by itself (jemalloc's default).
-    const DECAY: isize = 10_000;
-    for arena in 0..arenas::narenas::read().unwrap_or_default() {
-        let name = format!("arena.{arena}.dirty_decay_ms\0");
-        let name = name.as_bytes().name();
-        // Set to nothing, it does so at once. An arena that was never used refuses, and holds nothing.
-        let _ = name.write(0_isize).and_then(|()| name.write(DECAY));
+/// Without jemalloc nobody counts what is given out: it is taken for what is in memory.
+#[cfg(not(feature = "jemalloc"))]
+mod allocator {
+    pub(super) fn stats() -> super::AllocatorStats {
+        let resident = super::resident_bytes().unwrap_or(0);
+        super::AllocatorStats { allocated: resident, active: resident, resident, metadata: 0 }
     }
+
+    pub(super) fn report() -> Vec<u8> {
+        b"The allocator of the system keeps no statistics.\n".to_vec()
+    }
+
+    pub(super) fn purge() {}
 }
 
 /// Bytes of this process in memory, as `/proc` counts its pages.

@@ -23,8 +23,13 @@ const BATCH: usize = 32;
 /// replies makes its own connection wait, and holds no more memory than this and one reply.
 const SEND_AT: usize = 1024 * 1024;
 
-/// A read buffer larger than this is given back when it is empty.
+/// A read buffer larger than this is given back when what it was for has run.
 const KEEP_BUFFER: usize = 64 * 1024;
+
+/// Room is made at once for the rest of an argument up to this size, or up to this multiple of what has come. Room that
+/// nothing has been written to is no memory yet, only addresses.
+const TRUSTED: usize = 16 * 1024 * 1024;
+const TRUSTED_MULTIPLE: usize = 8;
 
 /// A connection's requests, replies and session.
 #[derive(Debug)]
@@ -69,11 +74,13 @@ impl Work {
         }
     }
 
-    /// Makes room for the next read. What is known to come is made room for in steps, so that an announcement alone takes
-    /// no memory.
+    /// Makes room for the next read. A large argument gets room for all that is missing of it and no more: it is read to
+    /// where it is run from, and what follows it does not make it move.
     pub(super) fn make_room(&mut self) {
-        let wanted = self.decoder.wanted(self.buffer.len()).min(self.buffer.len());
-        self.buffer.reserve(wanted.max(READ_ROOM));
+        let buffered = self.buffer.len();
+        let missing = self.decoder.missing_of_argument(buffered, READ_ROOM);
+        let room = missing.map_or(READ_ROOM, |missing| missing.min(TRUSTED.max(buffered * TRUSTED_MULTIPLE)));
+        self.buffer.reserve(room);
     }
 
     /// Runs the requests in the buffer.
@@ -162,10 +169,11 @@ impl Work {
     /// Forgets the requests that have run.
     pub(super) fn drop_consumed(&mut self) {
         let consumed = self.decoder.take_consumed();
-        if consumed < self.buffer.len() {
+        let (rest, is_large) = (self.buffer.len() - consumed, self.buffer.capacity() > KEEP_BUFFER);
+        if is_large && rest <= READ_ROOM {
+            self.buffer = BytesMut::from(self.buffer.get(consumed..).unwrap_or_default());
+        } else if rest > 0 {
             self.buffer.advance(consumed);
-        } else if self.buffer.capacity() > KEEP_BUFFER {
-            self.buffer = BytesMut::new();
         } else {
             self.buffer.clear();
         }

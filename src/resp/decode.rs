@@ -202,9 +202,10 @@ impl Decoder {
         consumed
     }
 
-    /// Bytes still to come of the argument being received, as far as that is known.
-    pub fn wanted(&self, buffered: usize) -> usize {
-        self.bulk.map_or(0, |length| (self.next + length + 2).saturating_sub(buffered))
+    /// Bytes still to come of the argument being received, if it is longer than `least`.
+    pub fn missing_of_argument(&self, buffered: usize, least: usize) -> Option<usize> {
+        let length = self.bulk.filter(|&length| length > least)?;
+        Some((self.next + length + 2).saturating_sub(buffered))
     }
 
     /// Forgets the requests that have been taken, which are all that are complete.

@@ -51,11 +51,14 @@ impl ReplyWriter {
         &self.out
     }
 
-    /// Forgets everything written, and gives back the memory of an unusually large buffer.
+    /// Forgets everything written, and gives back the memory of an unusually large buffer: the next large reply allocates
+    /// what it needs, where to grow a rest of this one would copy it.
     pub fn clear(&mut self) {
         const KEEP: usize = 64 * 1024;
         self.out.clear();
-        self.out.shrink_to(KEEP);
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
     }
 
     /// A point to which [`ReplyWriter::truncate`] can return.

@@ -88,6 +88,11 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// The socket, to send from another thread while this one reads replies.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// Sends one request.
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
         let request = encode(args);

@@ -49,7 +49,8 @@ fn used(client: &mut Client) -> i64 {
 }
 
 fn usage_adds_up() {
-    let kinds: [(&str, fn(usize) -> Vec<String>); 3] = [("profiles", profile), ("carts", cart), ("big hashes", big)];
+    type Request = fn(usize) -> Vec<String>;
+    let kinds: [(&str, Request); 3] = [("profiles", profile), ("carts", cart), ("big hashes", big)];
     for (what, request) in kinds {
         let server = Server::start(Kind::Hashd);
         let mut client = server.client();

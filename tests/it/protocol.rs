@@ -3,6 +3,7 @@
 use crate::Case;
 use crate::client::{Client, Protocol, Value, encode};
 use crate::server::{self, Kind, Server};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
@@ -15,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("announced_bulk_takes_no_memory", announced_bulk),
     ("client_that_never_reads", never_reads),
     ("million_arguments", million_arguments),
+    ("large_values_between_small_ones", large_values),
 ];
 
 fn requests() -> (Vec<u8>, Vec<u8>) {
@@ -152,4 +154,35 @@ fn million_arguments() {
     assert_eq!(client.value(&get).items().len(), 1_000_000);
     // A decoder that started over on each read would take hours; this leaves room for a slow, busy machine.
     assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+}
+
+/// Large and small requests in one stream, cut into pieces that fit none of them: the read buffer grows to the large ones,
+/// is given back after them, and nothing of what follows is lost.
+fn large_values() {
+    let server = Server::start(Kind::Hashd);
+    let lengths = [3, 100_000, 16_384, 16_385, 1, 3_000_000, 65_536, 20_000_000, 0, 100_000];
+    let value = |length: usize| -> Vec<u8> { (0..length).map(|at| b'a' + u8::try_from(at % 23).unwrap()).collect() };
+    let (mut bytes, mut wanted) = (Vec::new(), Vec::new());
+    for (number, &length) in lengths.iter().enumerate() {
+        let (field, value) = (number.to_string().into_bytes(), value(length));
+        bytes.extend(encode(&[b"HSET".as_slice(), b"large", &field, &value]));
+        bytes.extend(encode(&[b"HGET".as_slice(), b"large", &field]));
+        wanted.push(b":1\r\n".to_vec());
+        wanted.push([format!("${length}\r\n").as_bytes(), &value, b"\r\n"].concat());
+    }
+    for piece in [bytes.len(), 1_000_003, 70_001, 16_384] {
+        let mut client = server.client();
+        client.raw(&["DEL", "large"]);
+        std::thread::scope(|scope| {
+            let (mut sender, bytes) = (client.sender(), &bytes);
+            scope.spawn(move || bytes.chunks(piece).for_each(|piece| sender.write_all(piece).unwrap()));
+            for wanted in &wanted {
+                assert!(
+                    client.reply().unwrap() == *wanted,
+                    "pieces of {piece}: {} bytes come back wrong",
+                    wanted.len()
+                );
+            }
+        });
+    }
 }

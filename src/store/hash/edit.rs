@@ -293,7 +293,8 @@ impl<'a> HashEdit<'a> {
         }
     }
 
-    /// Begins the hash if it is missing, and notes what a value too long for a listpack does to the encoding.
+    /// Begins the hash if it is missing, and notes what a value too long for a listpack does to the encoding. A
+    /// pair that would not be kept packed never gets there: it is copied once.
     fn before_set(&mut self, field: &[u8], value: &[u8]) {
         if self.is_missing() {
             self.draft();

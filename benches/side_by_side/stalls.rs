@@ -1,0 +1,129 @@
+//! How long one client's heavy step makes another client wait.
+//!
+//! A probe sends HGET on a small hash every half millisecond, over four connections in turn, while another client does one
+//! step; the longest answer time counts. `idle` shows what the machine itself adds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::client::Client;
+use super::results::{Better, Table};
+use super::{Options, Outcome, Server, kinds};
+
+/// Fields of a big hash.
+const BIG: usize = 1_000_000;
+
+/// Pairs of one wide HSET.
+const WIDE: usize = 250_000;
+
+/// Fields, or keys, that expire together.
+const DUE: usize = 500_000;
+
+const BATCH: usize = 1000;
+
+/// A step by name with its longest wait and the 99.9th percentile of the waits, in milliseconds.
+type Waits = (String, f64, f64);
+
+/// Does all steps on each server.
+pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
+    let (mut names, mut waits) = (Vec::new(), Vec::new());
+    for kind in kinds(&options.peers) {
+        let server = Server::start(kind, &options.peers, &[])?;
+        names.push(server.name.clone());
+        waits.push(steps(&server, options)?);
+    }
+    let mut longest = Table::new("stalls", "Longest wait of another client, ms", Better::Lower, names.clone());
+    let mut most = Table::new("stalls p99.9", "99.9th percentile of the waits, ms", Better::Lower, names);
+    for (index, (name, ..)) in waits.first().into_iter().flatten().enumerate() {
+        let of = |pick: fn(&Waits) -> f64| waits.iter().map(|server| server.get(index).map(pick)).collect();
+        longest.add(name, of(|waits| waits.1));
+        most.keep(name, of(|waits| waits.2));
+    }
+    Ok(vec![longest, most])
+}
+
+fn steps(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
+    let (big, wide, due) = (options.scaled(BIG, 10_000), options.scaled(WIDE, 10_000), options.scaled(DUE, 10_000));
+    let mut client = Client::connect(server.port)?;
+    client.ask(&["HSET", "small", "f", "v"])?;
+    let fields = |count: usize| (0..count).map(|number| format!("field:{number}"));
+    let pairs = |count: usize| fields(count).flat_map(|field| [field, "a short value".to_owned()]);
+    let mut waits = vec![probe(server, "idle", || {
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(())
+    })?];
+
+    let words = |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+    let request = words(&["HSET", "wide"]).into_iter().chain(pairs(wide)).collect::<Vec<_>>();
+    waits.push(probe(server, &format!("one HSET of {wide} pairs"), || client.ask(&request))?);
+    waits.push(probe(server, &format!("growth of a hash to {big} fields"), || {
+        let all: Vec<String> = pairs(big).collect();
+        all.chunks(2000).try_for_each(|chunk| client.ask(&[&words(&["HSET", "big"]), chunk].concat()))
+    })?);
+    for (name, request) in [
+        ("HGETALL of it", &["HGETALL", "big"][..]),
+        ("HKEYS of it", &["HKEYS", "big"]),
+        ("HRANDFIELD of all of it", &["HRANDFIELD", "big", &big.to_string()]),
+        ("COPY of it", &["COPY", "big", "copy"]),
+        ("RENAME of the copy over another", &["RENAME", "copy", "wide"]),
+        ("DEL of it", &["DEL", "wide"]),
+    ] {
+        waits.push(probe(server, name, || client.ask(request))?);
+    }
+    let request = words(&["HPEXPIRE", "big", "1500", "FIELDS", &due.to_string()]);
+    let request: Vec<String> = request.into_iter().chain(fields(due)).collect();
+    waits.push(probe(server, &format!("HPEXPIRE of {due} fields"), || client.ask(&request))?);
+    waits.push(probe(server, "they expire together", || {
+        std::thread::sleep(Duration::from_secs(4));
+        Ok(())
+    })?);
+    waits.push(probe(server, &format!("{due} keys come and expire"), || {
+        let expiry = now_ms()? + 6000;
+        let requests = (0..due).flat_map(|number| {
+            let key = format!("key:{number}");
+            [words(&["HSET", &key, "f", "v"]), words(&["PEXPIREAT", &key, &expiry.to_string()])]
+        });
+        client.pipeline(requests, BATCH)?;
+        std::thread::sleep(Duration::from_secs(8));
+        Ok(())
+    })?);
+    waits.push(probe(server, "FLUSHALL", || client.ask(&["FLUSHALL"]))?);
+    Ok(waits)
+}
+
+fn now_ms() -> Outcome<u128> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())
+}
+
+/// Does a step while the probe watches.
+fn probe(server: &Server, name: &str, work: impl FnOnce() -> Outcome<()>) -> Outcome<Waits> {
+    let done = AtomicBool::new(false);
+    let waits = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| watch(server.port, &done).map_err(|error| error.to_string()));
+        std::thread::sleep(Duration::from_millis(300));
+        let outcome = work();
+        std::thread::sleep(Duration::from_millis(200));
+        done.store(true, Ordering::Relaxed);
+        let waits = watching.join().map_err(|_| "the probe has panicked")?;
+        outcome.map(|()| waits)
+    })?;
+    let mut waits = waits?;
+    waits.sort_unstable();
+    let at = |share: usize| waits.get((waits.len() * share / 1000).min(waits.len() - 1)).copied().unwrap_or_default();
+    Ok((name.to_owned(), at(1000).as_secs_f64() * 1e3, at(999).as_secs_f64() * 1e3))
+}
+
+/// Asks for a small hash's field again and again; gives how long each answer took.
+fn watch(port: u16, done: &AtomicBool) -> Outcome<Vec<Duration>> {
+    let mut clients = (0..4).map(|_| Client::connect(port)).collect::<Outcome<Vec<_>>>()?;
+    let mut waits = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        for client in &mut clients {
+            let started = Instant::now();
+            client.ask(&["HGET", "small", "f"])?;
+            waits.push(started.elapsed());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+    Ok(waits)
+}

@@ -144,6 +144,19 @@ impl PubSub {
         }
     }
 
+    /// Closes those of the clients that `concerned` is true for that listen to a name which is not `allowed`.
+    pub fn close_listeners(&self, concerned: impl Fn(&Client) -> bool, allowed: impl Fn(Kind, &[u8]) -> bool) {
+        if !self.has_listeners() {
+            return;
+        }
+        let listeners = self.listeners.lock();
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            for (_, of_name) in listeners.of(kind).iter().filter(|(name, _)| !allowed(kind, name)) {
+                of_name.values().filter(|client| concerned(client)).for_each(|client| client.mailbox.close());
+            }
+        }
+    }
+
     /// Switches a client's protocol between two messages.
     pub fn set_version(&self, client: &Client, version: RespVersion) {
         let _listeners = self.listeners.lock();

@@ -72,6 +72,7 @@ pub fn dispatch(
                 counts.rejected.add(1);
             }
             if let (Some(command), Some(denial)) = (refusal.command, refusal.denial) {
+                session.client.last_command.store(u64::from(command.1.0), Ordering::Relaxed);
                 users::log(services, session, command, args, denial);
             }
             Err(transaction::refused(services, session, refusal))

@@ -1,7 +1,7 @@
 //! `ACL` and its subcommands: users and what they may do.
 
 use super::{reply_help, table};
-use crate::base::number;
+use crate::base::{hex, number};
 use crate::handler::{Acl, Args, CommandError, Context, Outcome, ReplyWriter, Spec};
 use crate::services::acl::AclError;
 use crate::services::acl::known::Known;
@@ -56,7 +56,8 @@ pub fn list(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 /// `ACL SETUSER username [rule ...]` -> OK: makes or changes a user by all of the rules, or by none if one is wrong.
 pub fn setuser(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let name = args.next_bytes()?;
-    ctx.services.acl.set_user(ctx.services, name, args.rest()).map_err(refused)?;
+    let rules: Vec<&[u8]> = args.rest().collect();
+    ctx.services.acl.set_user(ctx.services, name, &rules).map_err(refused)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -134,7 +135,7 @@ pub fn genpass(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let bits = usize::try_from(bits).ok().filter(|bits| (1..=MOST_BITS).contains(bits)).ok_or(BAD)?;
     let mut random = [0; MOST_BITS / 8];
     getrandom::fill(&mut random).map_err(|_| CommandError::Fixed("ERR the system has no random numbers to give"))?;
-    let digits: String = random.iter().take(bits.div_ceil(8)).map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex::encode(&random);
     ctx.reply.bulk(digits.get(..bits.div_ceil(4)).unwrap_or(&digits).as_bytes());
     Ok(())
 }
@@ -193,15 +194,9 @@ fn only_argument<'a>(args: &mut Args<'a>) -> Result<Option<&'a [u8]>, CommandErr
     Ok(args.next_optional())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
 fn refused(error: AclError) -> CommandError {
-    let shown = |before: &str, quoted: &[u8], after: &str| CommandError::quoting(before, quoted, after);
-    match error {
-        AclError::Unmatched(at) => shown("ERR Unmatched parenthesis in acl selector starting at '", &at, "'."),
-        AclError::Rule { rule, problem } => {
-            shown("ERR Error in ACL SETUSER modifier '", &rule, &format!("': {problem}"))
-        }
-        other => CommandError::text(format!("ERR {other}")),
-    }
+    CommandError::text([b"ERR ", error.text()].concat())
 }
 
 /// Whether rules allow a request, and the full name of its command; an error if there is no such request.

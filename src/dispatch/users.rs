@@ -1,7 +1,5 @@
 //! What the gate asks of users' rules, and what becomes of those who are refused.
 
-use std::sync::atomic::Ordering;
-
 use crate::handler::{Args, CommandError, Session, Spec};
 use crate::services::Services;
 use crate::services::acl::log::{Event, Reason};
@@ -45,7 +43,7 @@ pub(super) fn late_refusal(denial: Denial) -> CommandError {
     let reason = match denial {
         Denial::Command => "no permission to execute the command or subcommand",
         Denial::Key(_) => "no permission to touch the specified keys",
-        Denial::Channel(_) => "no permission to access one of the channels used as argument to the command",
+        Denial::Channel(_) => "no permission to access one of the channels used as arguments",
     };
     CommandError::text(format!(
         "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is \
@@ -61,7 +59,6 @@ pub(super) fn log(
     args: Args<'_>,
     denial: Denial,
 ) {
-    session.client.last_command.store(u64::from(command.1.0), Ordering::Relaxed);
     let (reason, object) = match denial {
         Denial::Command => (Reason::Command, name(services, command, args).as_bytes()),
         Denial::Key(at) => (Reason::Key, args.at(at).unwrap_or_default()),

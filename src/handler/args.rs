@@ -60,6 +60,7 @@ impl<'a> Args<'a> {
     }
 
     /// The arguments from `index` on as a request of their own.
+    #[must_use]
     pub fn from_index(&self, index: usize) -> Self {
         Self { buffer: self.buffer, ranges: self.ranges.get(index..).unwrap_or_default(), next: 0 }
     }

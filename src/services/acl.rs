@@ -27,36 +27,33 @@ use access::Access;
 pub use category::Categories;
 use known::Known;
 use log::Log;
-use rules::{Grammar, RuleError, Rules, merge_selectors};
+use rules::{Grammar, Rules, merge_selectors, until_nul};
 use selector::{Selector, allows_channel, has_spaces};
 use user::User;
 
 /// The user of connections that have named none.
 pub const DEFAULT: &[u8] = b"default";
 
-/// Why users are not changed; the texts are Redis's.
+/// Why users are not changed: Redis's text, which quotes what it is about byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AclError {
-    /// A name that no file of rules could hold.
-    #[error("Usernames can't contain spaces or null characters")]
-    BadName,
-    /// The default user is to go.
-    #[error("The 'default' user cannot be removed")]
-    DefaultStays,
-    /// A parenthesis that is not closed.
-    #[error("Unmatched parenthesis in acl selector starting at '{}'.", String::from_utf8_lossy(.0))]
-    Unmatched(Vec<u8>),
-    /// A rule that is wrong.
-    #[error("Error in ACL SETUSER modifier '{}': {problem}", String::from_utf8_lossy(.rule))]
-    Rule {
-        /// The rule.
-        rule: Vec<u8>,
-        /// What is wrong with it.
-        problem: RuleError,
-    },
-    /// A file, or the configuration, with errors.
-    #[error("{0}")]
-    File(String),
+#[error("{}", String::from_utf8_lossy(.0))]
+pub struct AclError(Vec<u8>);
+
+impl AclError {
+    fn new(parts: &[&[u8]]) -> Self {
+        Self(parts.concat())
+    }
+
+    /// The text.
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<String> for AclError {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes())
+    }
 }
 
 type Users = BTreeMap<Box<[u8]>, Arc<User>>;
@@ -75,6 +72,8 @@ pub struct Acl {
     known: Known,
     users: Mutex<Users>,
     default: Arc<User>,
+    /// Held while the file is written, so that two writers do not mix.
+    saving: Mutex<()>,
     /// Who was refused what.
     pub log: Log,
 }
@@ -88,7 +87,8 @@ impl Acl {
         let default = Arc::new(User::new(DEFAULT, Rules::unrestricted(grammar)));
         let users = BTreeMap::from([(DEFAULT.into(), Arc::clone(&default))]);
         let generation = Generation(AtomicU64::new(1));
-        let acl = Self { generation, config, known, users: Mutex::new(users), default, log: Log::default() };
+        let (users, saving, log) = (Mutex::new(users), Mutex::default(), Log::default());
+        let acl = Self { generation, config, known, users, default, saving, log };
         let password = acl.config.requirepass();
         if !password.is_empty() {
             acl.require_password(&password);
@@ -177,24 +177,22 @@ impl Acl {
 
     /// Makes or changes a user by all of `modifiers`, or not at all if one of them is wrong. Its connections are bound by
     /// its new rules at once; those that listen to what they no longer may are closed.
-    pub fn set_user<'a>(
-        &self,
-        services: &Services,
-        name: &[u8],
-        modifiers: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<(), AclError> {
+    pub fn set_user(&self, services: &Services, name: &[u8], modifiers: &[&[u8]]) -> Result<(), AclError> {
         if has_spaces(name) {
-            return Err(AclError::BadName);
+            return Err(AclError::new(&[b"Usernames can't contain spaces or null characters"]));
         }
-        let merged = merge_selectors(modifiers.clone())
-            .map_err(|at| AclError::Unmatched(modifiers.clone().nth(at).unwrap_or_default().to_vec()))?;
+        let merged = merge_selectors(modifiers.iter().copied()).map_err(|at| {
+            let start = until_nul(modifiers.get(at).copied().unwrap_or_default());
+            AclError::new(&[b"Unmatched parenthesis in acl selector starting at '", start, b"'."])
+        })?;
         let mut users = self.users.lock();
         let user = users.get(name).cloned();
         let mut rules = user.as_ref().map_or_else(|| Rules::new(self.grammar()), |user| (*user.rules()).clone());
         for modifier in &merged {
-            rules
-                .apply(modifier, self.grammar())
-                .map_err(|problem| AclError::Rule { rule: modifier.clone(), problem })?;
+            rules.apply(modifier, self.grammar()).map_err(|problem| {
+                let (modifier, problem) = (until_nul(modifier), problem.to_string());
+                AclError::new(&[b"Error in ACL SETUSER modifier '", modifier, b"': ", problem.as_bytes()])
+            })?;
         }
         match user {
             Some(user) => {
@@ -214,7 +212,7 @@ impl Acl {
         mut names: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Result<usize, AclError> {
         if names.clone().any(|name| name == DEFAULT) {
-            return Err(AclError::DefaultStays);
+            return Err(AclError::new(&[b"The 'default' user cannot be removed"]));
         }
         let mut users = self.users.lock();
         let deleted: Vec<Arc<User>> = names.by_ref().filter_map(|name| users.remove(name)).collect();

@@ -1,8 +1,9 @@
 //! Users in files: `aclfile`, which ACL LOAD and ACL SAVE read and write, and the `user` lines of the configuration.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,16 +33,16 @@ impl Acl {
         let configured = self.config.users();
         let has_file = !self.config.aclfile().is_empty();
         if has_file && !configured.is_empty() {
-            return Err(AclError::File(MIXED.to_owned()));
+            return Err(AclError::new(&[MIXED.as_bytes()]));
         }
         if has_file {
             return self
                 .load(services)
-                .map_err(|error| AclError::File(format!("Aborting Redis startup because of ACL errors: {error}")));
+                .map_err(|error| AclError::from(format!("Aborting Redis startup because of ACL errors: {error}")));
         }
         let mut loaded = Loaded::new();
         for line in configured {
-            self.load_configured(&mut loaded, line).map_err(AclError::File)?;
+            self.load_configured(&mut loaded, line)?;
         }
         for (name, rules) in loaded {
             if !rules.is_on() {
@@ -60,9 +61,9 @@ impl Acl {
         let text = fs::read(&path).map_err(|error| {
             let error = error.to_string();
             let why = error.split(" (os error").next().unwrap_or_default();
-            AclError::File(format!("Error loading ACLs, opening file '{name}': {why}"))
+            AclError::from(format!("Error loading ACLs, opening file '{name}': {why}"))
         })?;
-        let mut loaded = self.parse(&name, &text).map_err(AclError::File)?;
+        let mut loaded = self.parse(&name, &text)?;
         loaded.entry(DEFAULT.into()).or_insert_with(|| Rules::unrestricted(self.grammar()));
         let mut users = self.users.lock();
         let gone: Vec<_> = users.values().filter(|user| !loaded.contains_key(user.name())).cloned().collect();
@@ -85,6 +86,7 @@ impl Acl {
     /// Writes all users to `aclfile`, which is never seen half written.
     pub fn save(&self, now: UnixMillis) -> Result<(), AclError> {
         let path = self.path()?;
+        let _saving = self.saving.lock();
         let text: Vec<u8> = self.all().iter().flat_map(|user| [user.describe(), b"\n".to_vec()].concat()).collect();
         let temporary = path.with_file_name(format!(
             "{}.tmp-{}-{}",
@@ -96,7 +98,7 @@ impl Acl {
             tracing::warn!(%error, path = %path.display(), "ACL SAVE failed");
             // What there is of it is of no use; that it cannot be removed changes nothing.
             drop(fs::remove_file(&temporary));
-            AclError::File(NOT_SAVED.to_owned())
+            AclError::new(&[NOT_SAVED.as_bytes()])
         })
     }
 
@@ -104,7 +106,7 @@ impl Acl {
     fn path(&self) -> Result<PathBuf, AclError> {
         let name = self.config.aclfile();
         if name.is_empty() {
-            return Err(AclError::File(NO_FILE.to_owned()));
+            return Err(AclError::new(&[NO_FILE.as_bytes()]));
         }
         Ok(Path::new(&self.config.dir()).join(name))
     }
@@ -119,16 +121,16 @@ impl Acl {
     }
 
     /// Reads one `user` line of the configuration: the name, then the rules.
-    fn load_configured(&self, loaded: &mut Loaded, line: &[Vec<u8>]) -> Result<(), String> {
+    fn load_configured(&self, loaded: &mut Loaded, line: &[Vec<u8>]) -> Result<(), AclError> {
         let Some((name, modifiers)) = line.split_first() else { return Ok(()) };
         let shown = String::from_utf8_lossy(name);
         if has_spaces(name) {
-            return Err("Spaces not allowed in ACL usernames".to_owned());
+            return Err(AclError::new(&[b"Spaces not allowed in ACL usernames"]));
         }
         if loaded.contains_key(&**name) {
-            return Err(format!(
+            return Err(AclError::from(format!(
                 "Error loading the user named '{shown}': Duplicate user found. A user can only be defined once in config files"
-            ));
+            )));
         }
         let merged = merge_selectors(modifiers.iter().map(Vec::as_slice)).map_err(|at| {
             let rule = modifiers.get(at).map(|rule| String::from_utf8_lossy(rule).into_owned()).unwrap_or_default();
@@ -176,27 +178,25 @@ impl Acl {
             return format!("WARNING: Duplicate user '{shown}' found on line {line}. ");
         }
         let (mut rules, mut errors, mut is_wrong) = (Rules::new(self.grammar()), String::new(), false);
-        match merge_selectors(words) {
-            Err(_) => errors = format!("{place}: Unmatched parenthesis in selector definition."),
-            Ok(merged) => {
-                for rule in &merged {
-                    let rule = trim(rule, b"\t\r\n");
-                    match rules.apply(rule, self.grammar()) {
-                        Ok(()) => {}
-                        Err(RuleError::Unknown) => {
-                            let rule = String::from_utf8_lossy(rule);
-                            errors +=
-                                &format!("{place}: Error in applying operation '{rule}': {}. ", RuleError::Unknown);
-                        }
-                        // Others may only follow from the first.
-                        Err(_) if is_wrong => {}
-                        Err(problem) => {
-                            errors += &format!("{place}: {problem}. ");
-                            is_wrong = true;
-                        }
-                    }
+        let Ok(merged) = merge_selectors(words) else {
+            return format!("{place}: Unmatched parenthesis in selector definition.");
+        };
+        for rule in &merged {
+            let rule = trim(rule, b"\t\r\n");
+            // Writing to a String cannot fail.
+            let _ = match rules.apply(rule, self.grammar()) {
+                Ok(()) => Ok(()),
+                Err(problem @ RuleError::Unknown) => {
+                    let rule = String::from_utf8_lossy(rule);
+                    write!(errors, "{place}: Error in applying operation '{rule}': {problem}. ")
                 }
-            }
+                // Others may only follow from the first.
+                Err(_) if is_wrong => Ok(()),
+                Err(problem) => {
+                    is_wrong = true;
+                    write!(errors, "{place}: {problem}. ")
+                }
+            };
         }
         loaded.insert(name.into(), rules);
         errors

@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::known::Known;
 use super::request::{Denial, Permissions, Request};
 use super::selector::Selector;
-use crate::base::words;
+use crate::base::{hex, words};
 
 /// What is wrong with a rule, as Redis words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +99,9 @@ impl Rules {
         match rule {
             [] => {}
             [b'>', password @ ..] => self.add_password(hash(password)),
-            [b'#', hex @ ..] => self.add_password(parse_hash(hex)?),
+            [b'#', hash @ ..] => self.add_password(parse_hash(hash)?),
             [b'<', password @ ..] => self.remove_password(hash(password))?,
-            [b'!', hex @ ..] => self.remove_password(parse_hash(hex)?)?,
+            [b'!', hash @ ..] => self.remove_password(parse_hash(hash)?)?,
             [b'(', inner @ .., b')'] => {
                 let mut selector = grammar.selector();
                 for rule in words::split(inner).unwrap_or_default() {
@@ -179,7 +179,7 @@ impl Rules {
 
     /// The hashes of the passwords in hexadecimal digits.
     pub fn passwords(&self) -> impl ExactSizeIterator<Item = String> {
-        self.passwords.iter().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.passwords.iter().map(|hash| hex::encode(hash))
     }
 
     /// All rules in one line, as ACL LIST shows them and a file holds them.
@@ -222,20 +222,14 @@ pub fn merge_selectors<'a>(rules: impl Iterator<Item = &'a [u8]>) -> Result<Vec<
     let mut merged: Vec<Vec<u8>> = Vec::new();
     let mut open = None;
     for (position, rule) in rules.enumerate() {
-        match (open, merged.last_mut()) {
-            (Some(_), Some(selector)) => {
-                selector.push(b' ');
-                selector.extend_from_slice(until_nul(rule));
-                if rule.ends_with(b")") {
-                    open = None;
-                }
-            }
-            _ => {
-                if rule.starts_with(b"(") && !rule.ends_with(b")") {
-                    open = Some(position);
-                }
-                merged.push(rule.to_vec());
-            }
+        let ends = rule.ends_with(b")");
+        if let (Some(_), Some(selector)) = (open, merged.last_mut()) {
+            selector.push(b' ');
+            selector.extend_from_slice(until_nul(rule));
+            open = open.filter(|_| !ends);
+        } else {
+            open = (rule.starts_with(b"(") && !ends).then_some(position);
+            merged.push(rule.to_vec());
         }
     }
     open.map_or(Ok(merged), Err)
@@ -245,22 +239,6 @@ fn hash(password: &[u8]) -> Hash {
     Sha256::digest(password).into()
 }
 
-fn parse_hash(hex: &[u8]) -> Result<Hash, RuleError> {
-    let mut hash = Hash::default();
-    let (digits, rest) = hex.as_chunks::<2>();
-    if digits.len() != hash.len() || !rest.is_empty() {
-        return Err(RuleError::BadHash);
-    }
-    for (byte, [high, low]) in hash.iter_mut().zip(digits) {
-        *byte = nibble(*high)? << 4 | nibble(*low)?;
-    }
-    Ok(hash)
-}
-
-fn nibble(digit: u8) -> Result<u8, RuleError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(RuleError::BadHash),
-    }
+fn parse_hash(digits: &[u8]) -> Result<Hash, RuleError> {
+    hex::decode(digits).ok_or(RuleError::BadHash)
 }

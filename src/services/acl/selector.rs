@@ -23,13 +23,23 @@ struct CommandRule {
     name: Vec<u8>,
 }
 
+bitflags::bitflags! {
+    /// What a selector leaves free.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Free: u8 {
+        /// All keys, for reading and writing.
+        const KEYS = 1 << 0;
+        /// All channels.
+        const CHANNELS = 1 << 1;
+        /// All commands: no rule has taken one away since `+@all`.
+        const COMMANDS = 1 << 2;
+    }
+}
+
 /// What a request may consist of.
 #[derive(Debug, Clone)]
 pub struct Selector {
-    has_all_keys: bool,
-    has_all_channels: bool,
-    /// Whether no rule has taken a command away since `+@all`.
-    has_all_commands: bool,
+    free: Free,
     /// Whether the rules start from `+@all`, not from `-@all`.
     starts_from_all: bool,
     /// A bit for each command that ACL knows.
@@ -45,9 +55,7 @@ impl Selector {
     /// Nothing is allowed, but for all channels if `has_all_channels`.
     pub fn new(known: &Known, has_all_channels: bool) -> Self {
         Self {
-            has_all_keys: false,
-            has_all_channels,
-            has_all_commands: false,
+            free: if has_all_channels { Free::CHANNELS } else { Free::empty() },
             starts_from_all: false,
             commands: vec![0; known.len().div_ceil(64)].into_boxed_slice(),
             first_args: BTreeMap::new(),
@@ -62,20 +70,21 @@ impl Selector {
         let text = until_nul(rule);
         let is = |word: &str| text.eq_ignore_ascii_case(word.as_bytes());
         if is("allkeys") || is("~*") || is("resetkeys") {
-            self.has_all_keys = !is("resetkeys");
+            self.free.set(Free::KEYS, !is("resetkeys"));
             self.keys.clear();
         } else if is("allchannels") || is("&*") || is("resetchannels") {
-            self.has_all_channels = !is("resetchannels");
+            self.free.set(Free::CHANNELS, !is("resetchannels"));
             self.channels.clear();
         } else if is("allcommands") || is("+@all") || is("nocommands") || is("-@all") {
             let all = is("allcommands") || is("+@all");
             self.commands.fill(if all { u64::MAX } else { 0 });
-            (self.has_all_commands, self.starts_from_all) = (all, all);
+            self.free.set(Free::COMMANDS, all);
+            self.starts_from_all = all;
             self.first_args.clear();
             self.rules.clear();
         } else {
             match rule {
-                [b'~' | b'%', ..] if self.has_all_keys => return Err(RuleError::AfterAllKeys),
+                [b'~' | b'%', ..] if self.free.contains(Free::KEYS) => return Err(RuleError::AfterAllKeys),
                 [b'~', pattern @ ..] => self.add_keys(pattern, Permissions::all())?,
                 [b'%', rest @ ..] => {
                     let (permissions, pattern) = key_permissions(rest)?;
@@ -98,12 +107,12 @@ impl Selector {
 
     /// Whether it allows everything.
     pub fn is_unrestricted(&self) -> bool {
-        self.has_all_commands && self.has_all_keys && self.has_all_channels
+        self.free.is_all()
     }
 
     /// Whether it allows all channels.
     pub fn has_all_channels(&self) -> bool {
-        self.has_all_channels
+        self.free.contains(Free::CHANNELS)
     }
 
     /// The patterns of channels that it allows.
@@ -118,17 +127,20 @@ impl Selector {
         K: Iterator<Item = (usize, Permissions)> + Clone,
     {
         let at = &request.at;
-        if request.command.is_some_and(|command| !self.has_all_commands && !self.allows_command(command, at(1))) {
+        if request
+            .command
+            .is_some_and(|command| !self.free.contains(Free::COMMANDS) && !self.allows_command(command, at(1)))
+        {
             return Err(Denial::Command);
         }
-        if !self.has_all_keys {
+        if !self.free.contains(Free::KEYS) {
             for (position, permissions) in request.keys.clone() {
                 if at(position).is_some_and(|key| !self.allows_key(key, permissions)) {
                     return Err(Denial::Key(position));
                 }
             }
         }
-        if !self.has_all_channels {
+        if !self.free.contains(Free::CHANNELS) {
             for position in request.channels.clone() {
                 if at(position).is_some_and(|name| !allows_channel(&self.channels, name, request.are_patterns)) {
                     return Err(Denial::Channel(position));
@@ -150,7 +162,7 @@ impl Selector {
 
     /// The patterns of keys as ACL GETUSER shows them.
     pub fn describe_keys(&self) -> Vec<u8> {
-        if self.has_all_keys {
+        if self.free.contains(Free::KEYS) {
             return b"~*".to_vec();
         }
         let shown: Vec<_> = self.keys.iter().map(KeyPattern::show).collect();
@@ -159,7 +171,7 @@ impl Selector {
 
     /// The patterns of channels as ACL GETUSER shows them.
     pub fn describe_channels(&self) -> Vec<u8> {
-        if self.has_all_channels {
+        if self.free.contains(Free::CHANNELS) {
             return b"&*".to_vec();
         }
         let shown: Vec<_> = self.channels.iter().map(|pattern| [b"&", &**pattern].concat()).collect();
@@ -168,7 +180,7 @@ impl Selector {
 
     /// All of it as ACL LIST shows it.
     pub fn describe(&self) -> Vec<u8> {
-        let reset: &[u8] = if self.has_all_channels { b"" } else { b"resetchannels" };
+        let reset: &[u8] = if self.free.contains(Free::CHANNELS) { b"" } else { b"resetchannels" };
         let parts = [&*self.describe_keys(), reset, &self.describe_channels(), &self.describe_commands()];
         let parts: Vec<&[u8]> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         parts.join(&b' ')
@@ -199,7 +211,7 @@ impl Selector {
     }
 
     fn add_channels(&mut self, pattern: &[u8]) -> Result<(), RuleError> {
-        if self.has_all_channels {
+        if self.free.contains(Free::CHANNELS) {
             return Err(RuleError::AfterAllChannels);
         }
         if has_spaces(pattern) {
@@ -270,7 +282,7 @@ impl Selector {
                 *word |= bit;
             } else {
                 *word &= !bit;
-                self.has_all_commands = false;
+                self.free.remove(Free::COMMANDS);
             }
         }
     }

@@ -13,14 +13,11 @@ pub(super) fn of_command(name: &str, specs: &str, argv: &[&[u8]]) -> Vec<(usize,
         return by_options(name, argv);
     }
     let keys: Option<Vec<_>> = specs.split_whitespace().map(|spec| by_spec(spec, argv)).collect();
-    match keys {
-        Some(keys) => keys.concat(),
-        // As in Redis: without all that its specifications ask for, a command has no keys, or its options tell.
-        None => by_options(name, argv),
-    }
+    // As in Redis, a request that is wrong has no keys.
+    keys.unwrap_or_default().concat()
 }
 
-/// The keys that one specification stands for; none if the request lacks what it looks for.
+/// The keys that one specification stands for; `None` if the request is too short for them or has no number of keys.
 fn by_spec(spec: &str, argv: &[&[u8]]) -> Option<Vec<(usize, Permissions)>> {
     let mut parts = spec.split(':');
     let (begin, find, uses) = (parts.next()?, parts.next()?, parts.next()?);
@@ -28,18 +25,20 @@ fn by_spec(spec: &str, argv: &[&[u8]]) -> Option<Vec<(usize, Permissions)>> {
         None => begin.parse().ok()?,
         Some((keyword, from)) => {
             let from = from.parse().ok()?;
-            let at = argv.iter().skip(from).position(|word| word.eq_ignore_ascii_case(keyword.as_bytes()))?;
+            let found = argv.iter().skip(from).position(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
+            // Such a part of a request may be left out.
+            let Some(at) = found else { return Some(Vec::new()) };
             from + at + 1
         }
     };
     let (kind, numbers) = find.split_at_checked(1)?;
     let mut numbers = numbers.split('/').map(|number| number.parse::<isize>().unwrap_or(0));
     let (one, two, three) = (numbers.next()?, numbers.next()?, numbers.next()?);
-    let argc = argv.len();
+    let length = argv.len();
     let (last, step) = match kind {
         "r" if one >= 0 => (first.checked_add_signed(one)?, two),
-        "r" if three <= 1 => (argc.checked_add_signed(one)?, two),
-        "r" => ((first + argc.checked_sub(first)? / three.unsigned_abs()).checked_add_signed(one)?, two),
+        "r" if three <= 1 => (length.checked_add_signed(one)?, two),
+        "r" => ((first + length.checked_sub(first)? / three.unsigned_abs()).checked_add_signed(one)?, two),
         _ => {
             let count = argv.get(first.checked_add_signed(one)?).and_then(|count| number::parse_i64(count))?;
             let count = usize::try_from(count).ok()?;
@@ -47,7 +46,7 @@ fn by_spec(spec: &str, argv: &[&[u8]]) -> Option<Vec<(usize, Permissions)>> {
             (count.checked_sub(1)?.checked_mul(three.unsigned_abs())?.checked_add(first)?, three)
         }
     };
-    if last >= argc || last < first {
+    if last >= length || last < first {
         return None;
     }
     let uses = match uses {
@@ -64,19 +63,10 @@ fn by_options(name: &str, argv: &[&[u8]]) -> Vec<(usize, Permissions)> {
     let is = |at: usize, word: &str| argv.get(at).is_some_and(|text| text.eq_ignore_ascii_case(word.as_bytes()));
     match name {
         "set" if (3..argv.len()).any(|at| is(at, "get")) => vec![(1, BOTH)],
-        "set" => vec![(1, WRITE)],
-        "delex" => vec![(1, if argv.len() > 2 { BOTH } else { WRITE })],
+        "set" | "delex" => vec![(1, WRITE)],
         "bitfield" => vec![(1, if only_gets(argv) { READ } else { BOTH })],
         "sort_ro" => vec![(1, READ)],
         "sort" => std::iter::once((1, READ)).chain(store_of_sort(argv).map(|at| (at, WRITE))).collect(),
-        "georadius" | "georadiusbymember" => {
-            let from = if name == "georadius" { 5 } else { 4 };
-            let store = (from..argv.len().saturating_sub(1)).filter(|&at| is(at, "store") || is(at, "storedist"));
-            // Redis asks for no permission to read here.
-            std::iter::once((1, Permissions::empty()))
-                .chain(store.last().map(|at| (at + 1, Permissions::empty())))
-                .collect()
-        }
         "migrate" => match (6..argv.len()).find(|&at| is(at, "keys")) {
             Some(at) if argv.get(3).is_some_and(|key| key.is_empty()) => {
                 (at + 1..argv.len()).map(|at| (at, BOTH)).collect()

@@ -239,6 +239,7 @@ impl Acl {
         for client in services.clients.all().iter().filter(|client| client.is_of(user)) {
             client.mailbox.close();
         }
+        services.pubsub.close_listeners(|client| client.is_of(user), |_, _| false);
     }
 
     /// Closes the connections of a user that listen to what its rules allow no longer.

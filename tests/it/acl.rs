@@ -273,6 +273,11 @@ fn listeners() {
                 let mut idle = login(server, "u");
                 assert_eq!(admin.line(&format!("ACL SETUSER u {rules}")), "+OK");
                 if is_closed {
+                    assert_eq!(
+                        admin.line("PUBSUB NUMPAT") + &admin.line("PUBLISH a1 m"),
+                        ":0:0",
+                        "{subscribe} {rules}"
+                    );
                     assert_closed(&mut listener);
                 } else {
                     assert_ne!(listener.raw(&["PING"]), b"", "{subscribe} {rules}");

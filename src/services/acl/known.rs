@@ -161,3 +161,50 @@ impl Known {
         self.command(id).map_or_else(Vec::new, |command| keys::of_command(command.name, command.keys, argv))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Permissions = Permissions::READ;
+    const WRITE: Permissions = Permissions::WRITE;
+
+    #[test]
+    fn commands_are_found_with_their_subcommands() {
+        let known =
+            Known::new(&[("hget", Categories::READ), ("cluster", Categories::SLOW), ("own|sub", Categories::FAST)]);
+        let name = |id: Option<KnownId>| known.command(id.unwrap()).unwrap().name;
+        assert_eq!(name(known.find(b"CONFIG|get")), "config|get");
+        assert_eq!(name(known.served(CommandId(0), Some(b"info"))), "hget");
+        assert_eq!(name(known.served(CommandId(1), Some(b"INFO"))), "cluster|info");
+        assert_eq!(name(known.served(CommandId(1), Some(b"nope"))), "cluster");
+        assert_eq!(name(known.served(CommandId(2), None)), "own|sub");
+        assert!(known.is_undivided(CommandId(1)) && !known.is_undivided(CommandId(0)));
+        assert!(known.find(b"config|nope").is_none() && known.find(b"").is_none() && known.find(b"\xff").is_none());
+        assert!(known.len() > 400 && known.served(CommandId(9), None).is_none());
+    }
+
+    #[test]
+    fn keys_are_where_redis_finds_them() {
+        let known = Known::new(&[]);
+        for (line, keys) in [
+            ("get k", vec![(1, READ)]),
+            ("set k v", vec![(1, WRITE)]),
+            ("set k v ex 1 get", vec![(1, READ | WRITE)]),
+            ("mset a 1 b 2", vec![(1, WRITE), (3, WRITE)]),
+            ("zunionstore d 2 a b weights", vec![(1, WRITE), (3, READ), (4, READ)]),
+            ("zunionstore d 3 a b", vec![]),
+            ("eval s 0 a", vec![]),
+            ("xread count 1 streams a b 0 0", vec![(4, READ), (5, READ)]),
+            ("georadius k 1 1 1 m store d", vec![(1, READ), (7, WRITE)]),
+            ("sort k limit 0 store get store by x store d", vec![(1, READ), (10, WRITE)]),
+            ("bitfield k get u8 0 overflow sat get u8 1", vec![(1, READ)]),
+            ("bitfield k incrby u8 0 1", vec![(1, READ | WRITE)]),
+            ("lmpop 2 a b left", vec![(2, READ | WRITE), (3, READ | WRITE)]),
+            ("ping x", vec![]),
+        ] {
+            let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            assert_eq!(known.keys(known.find(argv[0]).unwrap(), &argv), keys, "{line}");
+        }
+    }
+}

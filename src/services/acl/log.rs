@@ -134,3 +134,28 @@ impl Log {
         self.counts.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(object: &str) -> Event {
+        let (object, username) = (object.as_bytes().to_vec(), b"u".to_vec());
+        Event { reason: Reason::Key, in_multi: false, object, username, client: Vec::new() }
+    }
+
+    #[test]
+    fn similar_events_are_one_entry_for_a_minute() {
+        let log = Log::default();
+        for (object, now) in [("a", 0), ("b", 1), ("a", 60_000), ("a", 120_001)] {
+            log.add(event(object), UnixMillis(now), 10);
+        }
+        let seen: Vec<_> = log.latest(10).iter().map(|entry| (entry.id, entry.count, entry.created_at.0)).collect();
+        assert_eq!(seen, [(2, 1, 120_001), (0, 2, 0), (1, 1, 1)]);
+        assert_eq!((log.count(Reason::Key), log.count(Reason::Auth)), (4, 0));
+        log.add(event("c"), UnixMillis(0), 2);
+        assert_eq!(log.latest(10).len(), 2);
+        log.add(event("c"), UnixMillis(0), 0);
+        assert!(log.latest(10).is_empty());
+    }
+}

@@ -242,3 +242,94 @@ fn hash(password: &[u8]) -> Hash {
 fn parse_hash(digits: &[u8]) -> Result<Hash, RuleError> {
     hex::decode(digits).ok_or(RuleError::BadHash)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::acl::known::KnownId;
+
+    fn known() -> Known {
+        Known::new(&[])
+    }
+
+    fn rules(known: &Known, words: &str) -> Rules {
+        let grammar = Grammar { known, starts_with_all_channels: false };
+        let mut rules = Rules::new(grammar);
+        for word in merge_selectors(words.split(' ').map(str::as_bytes)).unwrap() {
+            rules.apply(&word, grammar).unwrap_or_else(|problem| panic!("{}: {problem}", word.escape_ascii()));
+        }
+        rules
+    }
+
+    fn request<'a>(
+        command: KnownId,
+        argv: &'a [&'a str],
+        keys: &'a [(usize, Permissions)],
+    ) -> Request<impl Fn(usize) -> Option<&'a [u8]>, impl Iterator<Item = (usize, Permissions)> + Clone> {
+        let at = |position: usize| argv.get(position).map(|text| text.as_bytes());
+        Request { command: Some(command), at, keys: keys.iter().copied(), channels: 0..0, are_patterns: false }
+    }
+
+    #[test]
+    fn passwords_are_kept_as_hashes() {
+        let known = known();
+        let mut user = rules(&known, "on >secret >other");
+        assert!(user.accept(b"secret") && user.accept(b"other") && !user.accept(b"") && !user.accept(b"Secret"));
+        let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        assert_eq!(user.passwords().next().unwrap(), hash);
+        let grammar = Grammar { known: &known, starts_with_all_channels: false };
+        user.apply(format!("!{hash}").as_bytes(), grammar).unwrap();
+        assert!(!user.accept(b"secret") && user.accept(b"other"));
+        user.apply(b"off", grammar).unwrap();
+        assert!(!user.accept(b"other"));
+        assert!(rules(&known, "on nopass").accept(b"anything") && !rules(&known, "nopass").accept(b""));
+    }
+
+    #[test]
+    fn one_selector_has_to_allow_all_of_a_request() {
+        let known = known();
+        let (get, set) = (known.find(b"get").unwrap(), known.find(b"set").unwrap());
+        let user = rules(&known, "+get ~a* (+set ~b %R~c)");
+        let (read, write) = ([(1, Permissions::READ)], [(1, Permissions::WRITE)]);
+        assert_eq!(user.check(&request(get, &["get", "ab"], &read)), Ok(()));
+        assert_eq!(user.check(&request(get, &["get", "b"], &read)), Err(Denial::Key(1)));
+        assert_eq!(user.check(&request(set, &["set", "b"], &write)), Ok(()));
+        assert_eq!(user.check(&request(set, &["set", "a"], &write)), Err(Denial::Key(1)));
+        assert_eq!(user.check(&request(set, &["set", "c"], &write)), Err(Denial::Key(1)));
+        assert_eq!(user.check(&request(known.find(b"del").unwrap(), &["del", "a"], &write)), Err(Denial::Command));
+    }
+
+    #[test]
+    fn only_a_user_without_any_limit_is_unrestricted() {
+        let known = known();
+        for (words, is_unrestricted) in [
+            ("+@all ~* &*", true),
+            ("allcommands allkeys allchannels off", true),
+            ("+@all ~* &* -get", false),
+            ("+@all ~* &* -get +get", false),
+            ("+@all ~*", false),
+            ("+@all ~** &*", false),
+            ("(+@all ~* &*)", true),
+            ("+@all ~* (&*)", false),
+        ] {
+            assert_eq!(rules(&known, words).is_unrestricted(), is_unrestricted, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_can_be_applied_again() {
+        let known = known();
+        let words = "on >x ~a %R~b &c +@all -config|set +select|0 -@read +get (%W~d -@all +config|get) (+set)";
+        let listed = String::from_utf8(rules(&known, words).describe()).unwrap();
+        let again = String::from_utf8(rules(&known, &listed).describe()).unwrap();
+        assert_eq!(listed, again);
+    }
+
+    #[test]
+    fn selectors_may_be_cut_into_arguments() {
+        let merge = |words: &str| merge_selectors(words.split(' ').map(str::as_bytes));
+        assert_eq!(merge("on (+get ~a) (+set)").unwrap(), [&b"on"[..], b"(+get ~a)", b"(+set)"]);
+        assert_eq!(merge("on (+get (~a (+set"), Err(1));
+        assert_eq!(merge("(a (b) (c"), Err(2));
+    }
+}

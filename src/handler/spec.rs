@@ -240,7 +240,7 @@ impl Spec {
     ) -> Request<impl Fn(usize) -> Option<&'a [u8]>, impl Iterator<Item = (usize, Permissions)> + Clone + use<>> {
         let is_for_all = self.flags.contains(CommandFlags::NO_AUTH);
         Request {
-            command: if is_for_all { None } else { users.known().served(id, args.at(1)) },
+            command: if is_for_all { None } else { Some(users.known().served(id, args.at(1))) },
             at: move |position| args.at(position),
             keys: self.key_positions(args.argc()).map(|(at, keys)| (at, keys.flags.permissions())),
             channels: self.channels.positions(args.argc()),

@@ -16,6 +16,9 @@ const COMMANDS: &str = include_str!("commands.txt");
 pub struct KnownId(u16);
 
 impl KnownId {
+    /// No command's: what nobody may run who may not run all.
+    const NOBODYS: Self = Self(u16::MAX);
+
     /// The place as a number.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -76,14 +79,12 @@ impl Known {
             let categories = categories.split(',').filter_map(|name| Categories::named(name.as_bytes())).collect();
             known.add(name, arity.parse().unwrap_or(-1), categories, words.next().unwrap_or_default());
         }
-        let from_redis = known.commands.len();
         for (name, categories) in served {
             if known.find(name.as_bytes()).is_none() {
                 known.add(name, -1, *categories, "");
             }
         }
-        known.served = served.iter().filter_map(|(name, _)| known.serve(name, served)).collect();
-        debug_assert!(known.served.len() == served.len() && from_redis <= known.commands.len());
+        known.served = served.iter().map(|(name, _)| known.serve(name, served)).collect();
         known
     }
 
@@ -98,11 +99,12 @@ impl Known {
         self.by_name.insert(name.to_ascii_lowercase(), id);
     }
 
-    fn serve(&self, name: &str, all: &[(&'static str, Categories)]) -> Option<Served> {
-        let id = self.find(name.as_bytes())?;
+    fn serve(&self, name: &str, all: &[(&'static str, Categories)]) -> Served {
+        let id = self.find(name.as_bytes()).unwrap_or(KnownId::NOBODYS);
         let is_part = |full: &str| full.split_once('|').is_some_and(|(container, _)| container == name);
         let is_divided = all.iter().any(|(other, _)| is_part(other));
-        Some(Served { id, is_undivided: !is_divided && !self.command(id)?.subcommands.is_empty() })
+        let has_subcommands = self.command(id).is_some_and(|command| !command.subcommands.is_empty());
+        Served { id, is_undivided: has_subcommands && !is_divided }
     }
 
     /// The command called `name`, in any case; subcommands with their container (`config|get`).
@@ -132,12 +134,12 @@ impl Known {
     }
 
     /// A command of this server; `second` is its first argument, which may name a subcommand.
-    pub fn served(&self, id: CommandId, second: Option<&[u8]>) -> Option<KnownId> {
-        let served = self.served.get(usize::from(id.0))?;
+    pub fn served(&self, id: CommandId, second: Option<&[u8]>) -> KnownId {
+        let Some(served) = self.served.get(usize::from(id.0)) else { return KnownId::NOBODYS };
         if !served.is_undivided {
-            return Some(served.id);
+            return served.id;
         }
-        Some(second.and_then(|second| self.subcommand(served.id, second)).unwrap_or(served.id))
+        second.and_then(|second| self.subcommand(served.id, second)).unwrap_or(served.id)
     }
 
     /// Whether ACL tells subcommands of a command of this server apart although the command table does not.
@@ -147,7 +149,7 @@ impl Known {
 
     /// The full name of a command of this server; see [`Known::served`].
     pub fn name_of_served(&self, id: CommandId, second: Option<&[u8]>) -> Option<&'static str> {
-        self.served(id, second).and_then(|id| self.command(id)).map(|command| command.name)
+        self.command(self.served(id, second)).map(|command| command.name)
     }
 
     /// The subcommand of a container called `name`, in any case.
@@ -173,15 +175,15 @@ mod tests {
     fn commands_are_found_with_their_subcommands() {
         let known =
             Known::new(&[("hget", Categories::READ), ("cluster", Categories::SLOW), ("own|sub", Categories::FAST)]);
-        let name = |id: Option<KnownId>| known.command(id.unwrap()).unwrap().name;
-        assert_eq!(name(known.find(b"CONFIG|get")), "config|get");
+        let name = |id: KnownId| known.command(id).unwrap().name;
+        assert_eq!(name(known.find(b"CONFIG|get").unwrap()), "config|get");
         assert_eq!(name(known.served(CommandId(0), Some(b"info"))), "hget");
         assert_eq!(name(known.served(CommandId(1), Some(b"INFO"))), "cluster|info");
         assert_eq!(name(known.served(CommandId(1), Some(b"nope"))), "cluster");
         assert_eq!(name(known.served(CommandId(2), None)), "own|sub");
         assert!(known.is_undivided(CommandId(1)) && !known.is_undivided(CommandId(0)));
         assert!(known.find(b"config|nope").is_none() && known.find(b"").is_none() && known.find(b"\xff").is_none());
-        assert!(known.len() > 400 && known.served(CommandId(9), None).is_none());
+        assert!(known.len() > 400 && known.served(CommandId(9), None) == KnownId::NOBODYS);
     }
 
     #[test]

@@ -190,10 +190,10 @@ impl Library {
         let limits = HashLimits { max_listpack_entries: 512, max_listpack_value: 64 };
         let keyspace = Arc::new(Keyspace::new(1, limits));
         let clock = Arc::new(Clock::fixed(now));
-        let services = Services::new(Arc::new(Config::default()), keyspace, clock, table::names());
+        let services = Services::new(Arc::new(Config::default()), keyspace, clock, &table::acl_categories());
         let peer = Peer { address: "a:1".into(), local_address: "b:1".into(), fd: 1, is_unix_socket: false };
         let client = services.clients.connect(peer, now, 1).ok_or("no client")?;
-        let session = Session::new(client, true, services.stats.add_worker());
+        let session = Session::new(client, services.acl.new_access(), services.stats.add_worker());
         let reply = ReplyWriter::new(RespVersion::Resp2);
         Ok(Self { services, session, decoder: Decoder::default(), reply, now, errors: 0 })
     }

@@ -4,6 +4,7 @@ mod locks;
 mod long;
 mod observe;
 mod transaction;
+mod users;
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -14,6 +15,7 @@ use crate::handler::session::{Queued, ReplyMode, Then};
 use crate::handler::{Args, CommandError, CommandFlags, Context, Handler, Outcome, Session, Spec};
 use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
+use crate::services::acl::request::Denial;
 use crate::services::pause::PauseMode;
 use crate::services::stats::CommandId;
 use crate::store::LockedShards;
@@ -66,8 +68,12 @@ pub fn dispatch(
         }
         Ok(command) => run(services, session, reply, now, (command, args)),
         Err(refusal) => {
-            if let Some(counts) = refusal.id.and_then(|id| session.counters.command(id)) {
+            if let Some(counts) = refusal.command.and_then(|(_, id)| session.counters.command(id)) {
                 counts.rejected.add(1);
+            }
+            if let (Some(command), Some(denial)) = (refusal.command, refusal.denial) {
+                session.client.last_command.store(u64::from(command.1.0), Ordering::Relaxed);
+                users::log(services, session, command, args, denial);
             }
             Err(transaction::refused(services, session, refusal))
         }
@@ -133,7 +139,7 @@ fn queue(services: &Services, session: &mut Session, command: Command, args: Arg
 }
 
 /// Whether CLIENT PAUSE holds a request back.
-pub fn is_paused(services: &Services, session: &Session, mut args: Args<'_>, now: UnixMillis) -> bool {
+pub fn is_paused(services: &Services, session: &mut Session, mut args: Args<'_>, now: UnixMillis) -> bool {
     match services.pause.mode(now) {
         None => false,
         _ if session.client.monitoring.load(Ordering::Relaxed) => false,
@@ -217,29 +223,38 @@ fn call(
 
 /// Why a command does not run.
 struct Refusal {
-    id: Option<CommandId>,
+    command: Option<(&'static Spec, CommandId)>,
     error: CommandError,
+    /// What the user may not do, if that is why.
+    denial: Option<Denial>,
 }
 
 /// Finds the command and checks that it may run; leaves `args` behind its name.
-fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
+fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
     let name = args.next_optional().unwrap_or_default();
     let Some((spec, id)) = table::lookup(name) else {
-        return Err(Refusal { id: None, error: unknown_command(name, *args) });
+        return Err(Refusal { command: None, error: unknown_command(name, *args), denial: None });
     };
-    let (spec, id) = resolve_subcommand(spec, id, args).map_err(|error| Refusal { id: None, error })?;
-    let refuse = |error| Err(Refusal { id: Some(id), error });
+    let (spec, id) =
+        resolve_subcommand(spec, id, args).map_err(|error| Refusal { command: None, error, denial: None })?;
+    let refuse = |error| Err(Refusal { command: Some((spec, id)), error, denial: None });
     if !spec.accepts(args.argc()) {
         return refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name)));
     }
     if spec.flags.contains(CommandFlags::PROTECTED) && !may_debug(services, session) {
         return refuse(DEBUG_NOT_ALLOWED);
     }
-    if needs_password(services, session) && !spec.flags.contains(CommandFlags::NO_AUTH) {
+    if !spec.flags.contains(CommandFlags::NO_AUTH) && session.access.must_log_in(&services.acl) {
         return refuse(CommandError::Fixed("NOAUTH Authentication required."));
     }
     if session.transaction.is_some() && spec.flags.contains(CommandFlags::NO_MULTI) {
         return refuse(CommandError::Fixed("ERR Command not allowed inside a transaction"));
+    }
+    if !session.access.is_open(&services.acl)
+        && let Err(denial) = users::check(services, session, (spec, id), *args)
+    {
+        let error = users::refusal(services, session, (spec, id), *args, denial);
+        return Err(Refusal { command: Some((spec, id)), error, denial: Some(denial) });
     }
     if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
         return refuse(CommandError::text(format!(
@@ -254,11 +269,6 @@ fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<
         Some(handler) => Ok(Command { spec, id, handler }),
         None => refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name))),
     }
-}
-
-/// Whether the client has yet to show a password. It need not while none is set, but will have to once there is one.
-fn needs_password(services: &Services, session: &Session) -> bool {
-    !session.authenticated && !services.config.requirepass().is_empty()
 }
 
 /// Whether `enable-debug-command` lets this client use DEBUG.

@@ -16,7 +16,7 @@
 //! 2. A command on one key locks one shard, for the length of a store closure. Whatever touches several places (EXEC, DEL
 //!    of two keys, RENAME, SWAPDB, FLUSHALL) locks all shards concerned, each once, in ascending order of database and
 //!    shard, so that it is atomic and nobody waits in a circle.
-//! 3. A change is reported to `services::changes` under the lock of its shard. The locks behind that (watches,
+//! 3. A change is reported to `services::changes` under the lock of its shard. The locks behind that (users, watches,
 //!    subscriptions, tracking, mailboxes) come after the shards: the store is not called while one is held, and nothing
 //!    locked but what follows in the order that its module names. Mailboxes are last.
 //! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, mailboxes, the queue of MULTI, the time

@@ -32,7 +32,8 @@ pub fn run(config: Config) -> std::io::Result<()> {
     let databases = config.databases();
     let keyspace = Arc::new(Keyspace::new(databases, limits(&config)));
     let clock = Arc::new(Clock::system());
-    let services = Arc::new(Services::new(config, keyspace, clock, table::names()));
+    let services = Arc::new(Services::new(config, keyspace, clock, &table::acl_categories()));
+    services.acl.load_at_start(&services).map_err(std::io::Error::other)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(services))
 }
 

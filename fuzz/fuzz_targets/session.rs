@@ -22,11 +22,11 @@ fuzz_target!(|bytes: &[u8]| {
         Arc::new(Config::default()),
         Arc::new(Keyspace::new(16, limits)),
         Arc::new(Clock::fixed(now)),
-        table::names(),
+        &table::acl_categories(),
     );
     let peer = Peer { address: "a:1".into(), local_address: "b:1".into(), fd: 1, is_unix_socket: false };
     let Some(client) = services.clients.connect(peer, now, 10) else { return };
-    let mut session = Session::new(client, true, services.stats.add_worker());
+    let mut session = Session::new(client, services.acl.new_access(), services.stats.add_worker());
     let mut reply = ReplyWriter::new(RespVersion::Resp2);
     let mut decoder = Decoder::default();
     let limits = DecodeLimits { max_bulk: 1 << 20, unauthenticated: false };

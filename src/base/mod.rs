@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod glob;
+pub mod hex;
 pub mod long_double;
 pub mod memory;
 pub mod number;

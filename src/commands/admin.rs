@@ -34,6 +34,9 @@ pub fn config_set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if changed.contains(&"notify-keyspace-events") {
         ctx.services.changes.notifications.apply_configuration(&ctx.services.keyspace);
     }
+    if changed.contains(&"requirepass") {
+        ctx.services.acl.require_password(&ctx.services.config.requirepass());
+    }
     ctx.reply.ok();
     Ok(())
 }

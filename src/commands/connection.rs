@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use subtle::ConstantTimeEq;
-
 use crate::base::number;
 use crate::handler::RespVersion;
 use crate::handler::session::{ReplyMode, Session, Then};
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::services::{REDIS_VERSION, Services};
+use crate::services::REDIS_VERSION;
+use crate::services::acl::DEFAULT;
+use crate::services::acl::log::{Event, Reason};
 
 const WRONG_PASSWORD: CommandError =
     CommandError::Fixed("WRONGPASS invalid username-password pair or user is disabled.");
@@ -35,10 +35,9 @@ struct Hello<'a> {
 pub fn hello(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let wanted = parse_hello(args)?;
     if let Some((user, password)) = wanted.credentials {
-        check_credentials(ctx.services, user, password)?;
-        ctx.session.authenticated = true;
+        log_in(ctx, args, user, password)?;
     }
-    if !ctx.session.authenticated {
+    if !ctx.session.access.is_authenticated() {
         return Err(HELLO_NOT_AUTHENTICATED);
     }
     if let Some(name) = wanted.name {
@@ -74,11 +73,10 @@ pub fn auth(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(CommandError::Syntax);
     }
     match second {
-        Some(password) => check_credentials(ctx.services, first, password)?,
-        None if required_password(ctx.services).is_empty() => return Err(NO_PASSWORD_SET),
-        None => check_credentials(ctx.services, b"default", first)?,
+        Some(password) => log_in(ctx, args, first, password)?,
+        None if ctx.services.acl.has_open_door() => return Err(NO_PASSWORD_SET),
+        None => log_in(ctx, args, DEFAULT, first)?,
     }
-    ctx.session.authenticated = true;
     ctx.reply.ok();
     Ok(())
 }
@@ -130,7 +128,7 @@ pub fn reset(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     set_version(ctx, RespVersion::Resp2);
     let session = &mut *ctx.session;
     set_database(session, 0);
-    session.authenticated = required_password(ctx.services).is_empty();
+    ctx.services.acl.log_out(&session.client, &mut session.access);
     session.reply_mode = ReplyMode::On;
     session.end_transaction();
     session.unwatch(ctx.services);
@@ -173,15 +171,21 @@ fn parse_hello<'a>(args: &mut Args<'a>) -> Result<Hello<'a>, CommandError> {
     Ok(wanted)
 }
 
-fn required_password(services: &Services) -> String {
-    services.config.requirepass()
-}
-
-/// Whether this user may come in with this password; there is one user, `default`.
-fn check_credentials(services: &Services, user: &[u8], password: &[u8]) -> Outcome {
-    let required = required_password(services);
-    let is_right = required.is_empty() || bool::from(required.as_bytes().ct_eq(password));
-    if is_right && user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+/// Makes the client a user if the password is right; notes it in ACL LOG otherwise.
+fn log_in(ctx: &mut Context<'_>, args: &Args<'_>, name: &[u8], password: &[u8]) -> Outcome {
+    let session = &mut *ctx.session;
+    if ctx.services.acl.log_in(&session.client, &mut session.access, name, password) {
+        return Ok(());
+    }
+    let event = Event {
+        reason: Reason::Auth,
+        in_multi: session.is_executing,
+        object: args.at(0).unwrap_or_default().to_vec(),
+        username: name.to_vec(),
+        client: session.client.describe(ctx.services, ctx.now),
+    };
+    ctx.services.acl.log.add(event, ctx.now, ctx.services.config.acllog_max_len());
+    Err(WRONG_PASSWORD)
 }
 
 fn set_version(ctx: &mut Context<'_>, version: RespVersion) {

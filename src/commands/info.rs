@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::clock;
 use crate::base::memory::machine_bytes;
 use crate::handler::{Args, Context, Outcome};
+use crate::services::acl::log::Reason;
 use crate::services::clients::Client;
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
@@ -173,6 +174,11 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("tracking_total_items", tracking.items);
     text.line("tracking_total_prefixes", tracking.prefixes);
     text.line("total_error_replies", totals.error_replies);
+    for (name, reason) in
+        [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)]
+    {
+        text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
+    }
 }
 
 fn replication(text: &mut Text, _ctx: &Context<'_>) {

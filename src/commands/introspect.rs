@@ -30,22 +30,6 @@ const FLAG_NAMES: &[(CommandFlags, &str)] = &[
     (CommandFlags::ALLOW_BUSY, "allow_busy"),
 ];
 
-/// Categories in the order in which Redis lists them.
-const CATEGORY_NAMES: &[(Acl, &str)] = &[
-    (Acl::KEYSPACE, "@keyspace"),
-    (Acl::READ, "@read"),
-    (Acl::WRITE, "@write"),
-    (Acl::HASH, "@hash"),
-    (Acl::PUBSUB, "@pubsub"),
-    (Acl::ADMIN, "@admin"),
-    (Acl::FAST, "@fast"),
-    (Acl::SLOW, "@slow"),
-    (Acl::BLOCKING, "@blocking"),
-    (Acl::DANGEROUS, "@dangerous"),
-    (Acl::CONNECTION, "@connection"),
-    (Acl::TRANSACTION, "@transaction"),
-];
-
 const KEY_FLAG_NAMES: &[(KeyFlags, &str)] = &[
     (KeyFlags::RO, "RO"),
     (KeyFlags::RW, "RW"),
@@ -118,7 +102,7 @@ pub fn list(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if args.take_word("module") {
             args.next_bytes()?;
         } else if args.take_word("aclcat") {
-            let category = category(args.next_bytes()?);
+            let category = Acl::named(args.next_bytes()?);
             let is_in = |spec: &Spec| category.is_some_and(|category| spec.acl.contains(category));
             names = table::all().filter(|(spec, _)| is_in(spec)).map(|(spec, _)| spec.full_name).collect();
         } else if args.take_word("pattern") {
@@ -189,12 +173,6 @@ pub fn help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// The category of an ACL rule, with or without its `@`.
-fn category(name: &[u8]) -> Option<Acl> {
-    let is_it = |full: &str| full.as_bytes().get(1..).is_some_and(|known| known.eq_ignore_ascii_case(name));
-    CATEGORY_NAMES.iter().find(|(_, full)| is_it(full)).map(|(category, _)| *category)
-}
-
 /// The keys among the arguments of the command that the remaining arguments make up.
 fn keys_of<'a>(args: &mut Args<'a>) -> Result<Vec<(&'a [u8], KeySpec)>, CommandError> {
     const UNKNOWN: CommandError = CommandError::Fixed("ERR Invalid command specified");
@@ -233,7 +211,7 @@ fn write_info(reply: &mut ReplyWriter, spec: &'static Spec, id: CommandId) {
     reply.integer(i64::from(first));
     reply.integer(i64::from(last));
     reply.integer(i64::from(step));
-    write_names(reply, CATEGORY_NAMES, |category| spec.acl.contains(category));
+    write_names(reply, Acl::NAMES, |category| spec.acl.contains(category));
     let tips = table::tips(id);
     reply.set(tips.len());
     for tip in tips {

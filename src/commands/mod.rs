@@ -1,5 +1,6 @@
 //! Every command the server knows: one function each, in one file per family, and one row each in [`table`].
 
+pub mod acl;
 pub mod admin;
 pub mod client;
 pub mod connection;

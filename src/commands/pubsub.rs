@@ -4,7 +4,9 @@
 
 use super::reply_help;
 use crate::base::glob;
+use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::services::acl::may_listen;
 use crate::services::pubsub::Kind;
 
 /// `SUBSCRIBE channel [channel ...]` -> for each channel a message `subscribe`, channel, number of channels and patterns
@@ -124,10 +126,19 @@ pub fn help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 }
 
 fn start_to_listen(ctx: &mut Context<'_>, args: &mut Args<'_>, word: &str, kind: Kind) {
-    for name in args.rest() {
+    let mut names = args.rest();
+    for name in names.clone() {
         let session = &mut *ctx.session;
         ctx.services.pubsub.subscribe(&session.client, &mut session.subscriptions, kind, name);
         confirm(ctx, word, Some(name), kind);
+    }
+    // Whoever has taken the right away meanwhile may have looked for listeners too early to find this one.
+    let access = &mut ctx.session.access;
+    if access.is_outdated(&ctx.services.acl) {
+        access.refresh(&ctx.services.acl);
+        if !names.all(|name| may_listen(access.rules(), kind, name)) {
+            ctx.session.then = Then::Close;
+        }
     }
 }
 

@@ -9,11 +9,12 @@ mod name_index;
 mod row;
 pub mod syntax;
 
-pub use find::{all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
+pub use find::{acl_categories, all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
-use super::{admin, client, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait};
+use super::{acl, admin, client, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
+use crate::handler::spec::Channels;
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
 use row::{
@@ -64,31 +65,31 @@ commands! {
         .doc("2.2.0", "O(1)", "Forgets about watched keys of a transaction.", "");
 
     // Pub/Sub
-    Subscribe => other("subscribe", -2, pubsub::subscribe).pubsub().denyoom().noscript()
+    Subscribe => other("subscribe", -2, pubsub::subscribe).pubsub().channels(Channels::Each).denyoom().noscript()
         .doc("2.0.0", "O(N) where N is the number of channels to subscribe to.",
             "Listens for messages published to channels.", "channel [channel ...]");
     Unsubscribe => other("unsubscribe", -1, pubsub::unsubscribe).pubsub().noscript()
         .doc("2.0.0", "O(N) where N is the number of channels to unsubscribe.",
             "Stops listening to messages posted to channels.", "[channel [channel ...]]");
-    PSubscribe => other("psubscribe", -2, pubsub::psubscribe).pubsub().denyoom().noscript()
+    PSubscribe => other("psubscribe", -2, pubsub::psubscribe).pubsub().channels(Channels::EachPattern).denyoom().noscript()
         .doc("2.0.0", "O(N) where N is the number of patterns to subscribe to.",
             "Listens for messages published to channels that match one or more patterns.", "pattern [pattern ...]");
     PUnsubscribe => other("punsubscribe", -1, pubsub::punsubscribe).pubsub().noscript()
         .doc("2.0.0", "O(N) where N is the number of patterns to unsubscribe.",
             "Stops listening to messages published to channels that match one or more patterns.",
             "[pattern [pattern ...]]");
-    SSubscribe => other("ssubscribe", -2, pubsub::ssubscribe).pubsub().denyoom().noscript().keys(SHARD_CHANNELS)
+    SSubscribe => other("ssubscribe", -2, pubsub::ssubscribe).pubsub().channels(Channels::Each).denyoom().noscript().keys(SHARD_CHANNELS)
         .doc("7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
             "Listens for messages published to shard channels.", "shardchannel [shardchannel ...]");
     SUnsubscribe => other("sunsubscribe", -1, pubsub::sunsubscribe).pubsub().noscript().keys(SHARD_CHANNELS)
         .doc("7.0.0", "O(N) where N is the number of shard channels to unsubscribe.",
             "Stops listening to messages posted to shard channels.", "[shardchannel [shardchannel ...]]");
-    Publish => other("publish", 3, pubsub::publish).pubsub().fast().flag(CommandFlags::MAY_REPLICATE)
+    Publish => other("publish", 3, pubsub::publish).pubsub().channels(Channels::First).fast().flag(CommandFlags::MAY_REPLICATE)
         .doc("2.0.0",
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of \
             subscribed patterns (by any client).",
             "Posts a message to a channel.", "channel message");
-    SPublish => other("spublish", 3, pubsub::spublish).pubsub().fast().flag(CommandFlags::MAY_REPLICATE)
+    SPublish => other("spublish", 3, pubsub::spublish).pubsub().channels(Channels::First).fast().flag(CommandFlags::MAY_REPLICATE)
         .keys(SHARD_CHANNEL)
         .doc("7.0.0", "O(N) where N is the number of clients subscribed to the receiving shard channel.",
             "Post a message to a shard channel", "shardchannel message");
@@ -468,6 +469,49 @@ commands! {
             .doc("2.0.0", "O(1)", "Resets the server's statistics.", ""),
         ConfigHelp => other("config|help", 2, admin::config_help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+    };
+    Acl => container("acl").server()
+        .doc("6.0.0", "Depends on subcommand.", "A container for Access List Control commands.", "")
+    => {
+        AclCat => other("acl|cat", -2, acl::cat).any_state().noscript().server()
+            .doc("6.0.0", "O(1) since the categories and commands are a fixed set.",
+                "Lists the ACL categories, or the commands inside a category.", "[category]"),
+        AclDelUser => other("acl|deluser", -3, acl::deluser).any_state().admin().noscript().server()
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("6.0.0", "O(1) amortized time considering the typical user.",
+                "Deletes ACL users, and terminates their connections.", "username [username ...]"),
+        AclDryRun => other("acl|dryrun", -4, acl::dryrun).any_state().admin().noscript().server()
+            .doc("7.0.0", "O(1).", "Simulates the execution of a command by a user, without executing the command.",
+                "username command [arg [arg ...]]"),
+        AclGenPass => other("acl|genpass", -2, acl::genpass).any_state().noscript().server()
+            .doc("6.0.0", "O(1)", "Generates a pseudorandom, secure password that can be used to identify ACL users.",
+                "[bits]"),
+        AclGetUser => other("acl|getuser", 3, acl::getuser).any_state().admin().noscript().server()
+            .doc("6.0.0", "O(N). Where N is the number of password, command and pattern rules that the user has.",
+                "Lists the ACL rules of a user.", "username"),
+        AclHelp => other("acl|help", 2, acl::help).any_state().server()
+            .doc("6.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+        AclList => other("acl|list", 2, acl::list).any_state().admin().noscript().server()
+            .doc("6.0.0", "O(N). Where N is the number of configured users.",
+                "Dumps the effective rules in ACL file format.", ""),
+        AclLoad => other("acl|load", 2, acl::load).any_state().admin().noscript().server().flag(CommandFlags::FILES)
+            .doc("6.0.0", "O(N). Where N is the number of configured users.",
+                "Reloads the rules from the configured ACL file.", ""),
+        AclLog => other("acl|log", -2, acl::log).any_state().admin().noscript().server()
+            .doc("6.0.0", "O(N) with N being the number of entries shown.",
+                "Lists recent security events generated due to ACL rules.", "[count | RESET]=operation"),
+        AclSave => other("acl|save", 2, acl::save).any_state().admin().noscript().server().flag(CommandFlags::FILES)
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("6.0.0", "O(N). Where N is the number of configured users.",
+                "Saves the effective ACL rules in the configured ACL file.", ""),
+        AclSetUser => other("acl|setuser", -3, acl::setuser).any_state().admin().noscript().server()
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("6.0.0", "O(N). Where N is the number of rules provided.",
+                "Creates and modifies an ACL user and its rules.", "username [rule [rule ...]]"),
+        AclUsers => other("acl|users", 2, acl::users).any_state().admin().noscript().server()
+            .doc("6.0.0", "O(N). Where N is the number of configured users.", "Lists all ACL users.", ""),
+        AclWhoAmI => other("acl|whoami", 2, acl::whoami).any_state().noscript().server()
+            .doc("6.0.0", "O(1)", "Returns the authenticated username of the current connection.", ""),
     };
     Monitor => other("monitor", 1, admin::monitor).any_state().admin().noscript().server()
         .doc("1.0.0", "", "Listens for all requests received by the server in real-time.", "");

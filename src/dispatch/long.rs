@@ -31,8 +31,11 @@ pub(super) fn takes_long(services: &Services, session: &Session, command: Comman
 }
 
 fn looks_at_much(services: &Services, session: &Session, spec: &Spec, args: Args<'_>) -> bool {
-    if !spec.flags.contains(CommandFlags::WHOLE) {
+    if !spec.flags.intersects(CommandFlags::WHOLE | CommandFlags::FILES) {
         return false;
+    }
+    if spec.flags.contains(CommandFlags::FILES) {
+        return true;
     }
     // Nothing is read, so it matters to nobody what time it is.
     let mut store = services.keyspace.database(session.database, UnixMillis(0));

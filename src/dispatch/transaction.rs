@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Command, Refusal, call, finish, locks};
+use super::{Command, Refusal, call, finish, locks, users};
 use crate::commands::table;
 use crate::handler::session::Transaction;
-use crate::handler::{CommandError, Session};
+use crate::handler::{Args, CommandError, Session, Spec};
 use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
+use crate::services::stats::CommandId;
 
 /// Runs a transaction as one, or answers null if a watched key has changed.
 pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut ReplyWriter, transaction: &Transaction) {
@@ -36,15 +37,35 @@ pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut Re
         let Some(handler) = queued.spec.handler else { continue };
         let command = Command { spec: queued.spec, id: queued.id, handler };
         let mark = reply.mark();
+        if let Err(error) = recheck(services, session, (queued.spec, queued.id), queued.args.as_args()) {
+            finish(session, reply, mark, Err(error));
+            continue;
+        }
         let outcome = call(services, session, reply, &mut queued.args.as_args(), (now, Some(&held)), command);
         finish(session, reply, mark, outcome);
     }
     session.is_executing = false;
 }
 
+/// Asks once more whether the user may run a command: its rules may have changed since it was queued, and so may the user.
+fn recheck(
+    services: &Services,
+    session: &mut Session,
+    command: (&'static Spec, CommandId),
+    args: Args<'_>,
+) -> Result<(), CommandError> {
+    if session.access.is_open(&services.acl) {
+        return Ok(());
+    }
+    users::check(services, session, command, args).map_err(|denial| {
+        users::log(services, session, command, args, denial);
+        users::late_refusal(denial)
+    })
+}
+
 /// What a refused command does to the transaction that it was to be part of, or to end; gives the error to reply.
 pub(super) fn refused(services: &Services, session: &mut Session, refusal: Refusal) -> CommandError {
-    if refusal.id == Some(table::Command::Exec.id()) {
+    if refusal.command.is_some_and(|(_, id)| id == table::Command::Exec.id()) {
         session.end_transaction();
         session.unwatch(services);
         let text = refusal.error.to_string();

@@ -59,6 +59,12 @@ impl<'a> Args<'a> {
         self.ranges.iter().map(move |range| range.of(buffer))
     }
 
+    /// The arguments from `index` on as a request of their own.
+    #[must_use]
+    pub fn from_index(&self, index: usize) -> Self {
+        Self { buffer: self.buffer, ranges: self.ranges.get(index..).unwrap_or_default(), next: 0 }
+    }
+
     /// Number of arguments of the request, the command name included.
     pub fn argc(&self) -> usize {
         self.ranges.len()

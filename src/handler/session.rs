@@ -10,6 +10,7 @@ use super::spec::Spec;
 use crate::base::clock::UnixMillis;
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
+use crate::services::acl::access::Access;
 use crate::services::clients::Client;
 use crate::services::pubsub::Subscriptions;
 use crate::services::stats::{CommandId, WorkerCounters};
@@ -88,8 +89,8 @@ pub struct Session {
     pub client: Arc<Client>,
     /// The selected database.
     pub database: usize,
-    /// Whether commands other than AUTH, HELLO, QUIT and RESET may run.
-    pub authenticated: bool,
+    /// Who the client is and what it may do.
+    pub access: Access,
     /// Which replies are sent.
     pub reply_mode: ReplyMode,
     /// What happens after the flush.
@@ -115,14 +116,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// A fresh session for `client`; `authenticated` tells whether the server asks no password.
-    pub fn new(client: Arc<Client>, authenticated: bool, counters: Arc<WorkerCounters>) -> Self {
+    /// A fresh session for `client`, which may do what `access` says.
+    pub fn new(client: Arc<Client>, access: Access, counters: Arc<WorkerCounters>) -> Self {
         Self {
             broken: Arc::clone(&client.broken),
             client,
             counters,
             database: 0,
-            authenticated,
+            access,
             reply_mode: ReplyMode::On,
             then: Then::Continue,
             transaction: None,

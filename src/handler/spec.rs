@@ -1,6 +1,12 @@
 //! `Spec`: one command's row in the table, from which everything users see about it is derived.
 
+use std::ops::Range;
+
 use super::{Args, Context, Outcome};
+use crate::services::acl::Acl as Users;
+pub use crate::services::acl::Categories as Acl;
+use crate::services::acl::request::{Permissions, Request};
+use crate::services::stats::CommandId;
 
 /// A handler: one free function per command.
 pub type Handler = fn(&mut Context<'_>, &mut Args<'_>) -> Outcome;
@@ -49,39 +55,10 @@ bitflags::bitflags! {
         const NOT_QUEUED = 1 << 19;
         /// Looks at all fields of a hash, or at all keys, which may take long; `COMMAND INFO` does not tell.
         const WHOLE = 1 << 20;
+        /// Reads or writes a file, which may take long; `COMMAND INFO` does not tell.
+        const FILES = 1 << 21;
         /// Refused unless the configuration allows it to this client; `COMMAND INFO` does not tell.
         const PROTECTED = 1 << 18;
-    }
-}
-
-bitflags::bitflags! {
-    /// ACL categories, as `ACL CAT` and `COMMAND INFO` name them (`@read`, `@hash`, ...).
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    pub struct Acl: u32 {
-        /// `@keyspace`
-        const KEYSPACE = 1 << 0;
-        /// `@read`
-        const READ = 1 << 1;
-        /// `@write`
-        const WRITE = 1 << 2;
-        /// `@hash`
-        const HASH = 1 << 3;
-        /// `@pubsub`
-        const PUBSUB = 1 << 4;
-        /// `@admin`
-        const ADMIN = 1 << 5;
-        /// `@fast`
-        const FAST = 1 << 6;
-        /// `@slow`
-        const SLOW = 1 << 7;
-        /// `@blocking`
-        const BLOCKING = 1 << 8;
-        /// `@dangerous`
-        const DANGEROUS = 1 << 9;
-        /// `@connection`
-        const CONNECTION = 1 << 10;
-        /// `@transaction`
-        const TRANSACTION = 1 << 11;
     }
 }
 
@@ -114,6 +91,40 @@ bitflags::bitflags! {
     }
 }
 
+impl KeyFlags {
+    /// What a user needs to be allowed to do with such a key.
+    pub fn permissions(self) -> Permissions {
+        let mut needed = Permissions::empty();
+        needed.set(Permissions::READ, self.contains(Self::ACCESS));
+        needed.set(Permissions::WRITE, self.intersects(Self::UPDATE.union(Self::INSERT).union(Self::DELETE)));
+        needed
+    }
+}
+
+/// Which of a command's arguments name channels that it listens to or writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    Each,
+    /// All, which are patterns of channels.
+    EachPattern,
+}
+
+impl Channels {
+    /// Where they are in a request of `argc` arguments.
+    fn positions(self, argc: usize) -> Range<usize> {
+        match self {
+            Self::None => 0..0,
+            Self::First => 1..2,
+            Self::Each | Self::EachPattern => 1..argc,
+        }
+    }
+}
+
 /// Where a command's keys are among its arguments: from `first` to `last` (negative: from the end), every `step`th.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
@@ -131,7 +142,7 @@ pub struct KeySpec {
 
 impl KeySpec {
     /// Where the keys are in a request of `argc` arguments.
-    pub fn positions(self, argc: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn positions(self, argc: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let first = usize::try_from(self.first).unwrap_or(0);
         let offset = usize::from(self.last.unsigned_abs());
         let last = if self.last < 0 { argc.saturating_sub(offset) } else { first + offset };
@@ -169,6 +180,8 @@ pub struct Spec {
     pub acl: Acl,
     /// Where the keys are.
     pub keys: &'static [KeySpec],
+    /// Which arguments are channels.
+    pub channels: Channels,
     /// Which data it touches.
     pub reach: Reach,
     /// The function that serves it. Container commands have one only if they may be called without a subcommand.
@@ -208,7 +221,7 @@ impl Spec {
     }
 
     /// Where all keys are in a request of `argc` arguments, with what is done to them.
-    pub fn key_positions(&self, argc: usize) -> impl Iterator<Item = (usize, KeySpec)> {
+    pub fn key_positions(&self, argc: usize) -> impl Iterator<Item = (usize, KeySpec)> + Clone + use<> {
         let in_spec = move |keys: &KeySpec| {
             let keys = *keys;
             // A shard channel stands where a key would, so that cluster clients find the right node.
@@ -216,6 +229,23 @@ impl Spec {
             keys.positions(argc).filter(move |_| are_keys).map(move |at| (at, keys))
         };
         self.keys.iter().flat_map(in_spec)
+    }
+
+    /// What a request for this command, whose id is `id`, wants to do, for users' rules to be asked about.
+    pub fn acl_request<'a>(
+        &self,
+        id: CommandId,
+        args: Args<'a>,
+        users: &Users,
+    ) -> Request<impl Fn(usize) -> Option<&'a [u8]>, impl Iterator<Item = (usize, Permissions)> + Clone + use<>> {
+        let is_for_all = self.flags.contains(CommandFlags::NO_AUTH);
+        Request {
+            command: if is_for_all { None } else { Some(users.known().served(id, args.at(1))) },
+            at: move |position| args.at(position),
+            keys: self.key_positions(args.argc()).map(|(at, keys)| (at, keys.flags.permissions())),
+            channels: self.channels.positions(args.argc()),
+            are_patterns: self.channels == Channels::EachPattern,
+        }
     }
 
     /// The subcommand called `name`, in any case.

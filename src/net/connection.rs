@@ -26,7 +26,6 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     client: Arc<Client>,
     counters: Arc<WorkerCounters>,
 ) {
-    let authenticated = services.config.requirepass().is_empty();
     let id = client.id;
     // Wakes this task for as long as it lives: a task's waker does not change.
     poll_fn(|cx| {
@@ -34,7 +33,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Poll::Ready(())
     })
     .await;
-    let work = Work::new(services, Session::new(client, authenticated, counters));
+    let session = Session::new(client, services.acl.new_access(), counters);
+    let work = Work::new(services, session);
     if let Err(error) = (Connection { stream }).run(work).await {
         tracing::debug!(client = id.0, %error, "connection ended");
     }

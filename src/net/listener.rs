@@ -67,7 +67,7 @@ impl Dealer {
     /// Whether protected mode turns this client away.
     fn protects_from(&self, address: &SocketAddr) -> bool {
         let config = &self.services.config;
-        config.protected_mode() && !address.ip().to_canonical().is_loopback() && config.requirepass().is_empty()
+        config.protected_mode() && !address.ip().to_canonical().is_loopback() && self.services.acl.has_open_door()
     }
 
     /// Accepts TCP clients for ever.

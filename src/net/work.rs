@@ -108,7 +108,7 @@ impl Work {
             }
             let Some((bytes, ranges)) = self.decoder.next(&self.buffer) else { break Stop::Drained };
             let args = Args::new(bytes, ranges);
-            if self.services.pause.until().is_some() && is_paused(&self.services, &self.session, args, now) {
+            if self.services.pause.until().is_some() && is_paused(&self.services, &mut self.session, args, now) {
                 break Stop::Paused;
             }
             if !dispatch(&self.services, &mut self.session, &mut self.reply, (args, now, Where::Worker)) {
@@ -129,7 +129,7 @@ impl Work {
             return Ok(());
         }
         // What may be sent changes with AUTH, so requests before it are decoded one by one.
-        let unauthenticated = !self.session.authenticated;
+        let unauthenticated = self.session.access.must_log_in(&self.services.acl);
         let max_bulk = usize::try_from(self.services.config.proto_max_bulk_len()).unwrap_or(usize::MAX);
         let batch = if unauthenticated { 1 } else { BATCH };
         self.decoder.advance(&self.buffer, DecodeLimits { max_bulk, unauthenticated }, batch)?;

@@ -1,11 +1,15 @@
 //! Connected clients, as `CLIENT LIST` shows them.
 
+mod describe;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::acl::DEFAULT;
+use super::acl::user::User;
 use super::mailbox::Mailbox;
 use super::stats::{CommandId, Counter};
 use super::tracking::TrackingMode;
@@ -91,6 +95,8 @@ pub struct Client {
     pub shard_channels: AtomicUsize,
     /// Name and library.
     pub identity: Mutex<Identity>,
+    /// Who it is, if not the default user.
+    user: Mutex<Option<Arc<User>>>,
 }
 
 impl Client {
@@ -134,7 +140,28 @@ impl Client {
             patterns: AtomicUsize::new(0),
             shard_channels: AtomicUsize::new(0),
             identity: Mutex::new(Identity::default()),
+            user: Mutex::new(None),
         }
+    }
+
+    /// Shows others who it is: nobody for the default user.
+    pub(super) fn set_user(&self, user: Option<Arc<User>>) {
+        *self.user.lock() = user;
+    }
+
+    /// Whether it is a user other than the default one.
+    pub fn is_of(&self, user: &Arc<User>) -> bool {
+        self.user.lock().as_ref().is_some_and(|own| Arc::ptr_eq(own, user))
+    }
+
+    /// Whether it is the default user.
+    pub fn is_of_default(&self) -> bool {
+        self.user.lock().is_none()
+    }
+
+    /// The name of its user.
+    pub fn user_name(&self) -> Vec<u8> {
+        self.user.lock().as_ref().map_or(DEFAULT, |user| user.name()).to_vec()
     }
 
     /// Whether it listens to anything.

@@ -1,5 +1,6 @@
 //! Server-wide passive state: who is connected, what has been counted. Acted on by commands and background tasks.
 
+pub mod acl;
 pub mod changes;
 pub mod clients;
 pub mod mailbox;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::base::clock::{Clock, UnixMillis};
 use crate::config::Config;
 use crate::store::{ChangeLog, Keyspace};
+use acl::{Acl, Categories};
 use changes::Changes;
 use clients::Clients;
 use memory::MemoryGauge;
@@ -41,6 +43,8 @@ pub struct Services {
     pub keyspace: Arc<Keyspace>,
     /// Time.
     pub clock: Arc<Clock>,
+    /// Users and what they may do.
+    pub acl: Acl,
     /// Connected clients.
     pub clients: Clients,
     /// Who hears of changes of the data.
@@ -65,12 +69,13 @@ pub struct Services {
 }
 
 impl Services {
-    /// Builds the services; `command_names` are the full names of all commands in the order of their ids.
+    /// Builds the services; `commands` are the full names of all commands with their ACL categories in the order of their
+    /// ids.
     pub fn new(
         config: Arc<Config>,
         keyspace: Arc<Keyspace>,
         clock: Arc<Clock>,
-        command_names: Vec<&'static str>,
+        commands: &[(&'static str, Categories)],
     ) -> Self {
         let started_at = clock.now();
         let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
@@ -78,6 +83,7 @@ impl Services {
         changes.notifications.apply_configuration(&keyspace);
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         Self {
+            acl: Acl::new(Arc::clone(&config), commands),
             config,
             keyspace,
             clock,
@@ -86,7 +92,7 @@ impl Services {
             pubsub,
             pause: Pause::default(),
             monitors: Monitors::default(),
-            stats: Stats::new(command_names),
+            stats: Stats::new(commands.iter().map(|(name, _)| *name).collect()),
             memory: MemoryGauge::new(started_at),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),

@@ -144,6 +144,36 @@ impl PubSub {
         }
     }
 
+    /// Closes those of the clients that `concerned` is true for that listen to a name which is not `allowed`; when this
+    /// returns, nobody counts them.
+    pub fn close_listeners(&self, concerned: impl Fn(&Client) -> bool, allowed: impl Fn(Kind, &[u8]) -> bool) {
+        const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+        if !self.has_listeners() {
+            return;
+        }
+        let mut listeners = self.listeners.lock();
+        let mut closed = HashSet::new();
+        for kind in KINDS {
+            for (_, of_name) in listeners.of(kind).iter().filter(|(name, _)| !allowed(kind, name)) {
+                for client in of_name.values().filter(|client| concerned(client)) {
+                    client.mailbox.close();
+                    closed.insert(client.id);
+                }
+            }
+        }
+        if closed.is_empty() {
+            return;
+        }
+        for kind in KINDS {
+            listeners.of_mut(kind).retain(|_, of_name| {
+                of_name.retain(|id, _| !closed.contains(id));
+                let has_gone = of_name.is_empty();
+                self.names.fetch_sub(usize::from(has_gone), Ordering::Release);
+                !has_gone
+            });
+        }
+    }
+
     /// Switches a client's protocol between two messages.
     pub fn set_version(&self, client: &Client, version: RespVersion) {
         let _listeners = self.listeners.lock();

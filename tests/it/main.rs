@@ -13,6 +13,7 @@ mod script; // golden scripts: format, runner, recorder
 mod server; // hashd and the oracles as child processes
 
 // The tests.
+mod acl; // users, their rules, and what happens when those change
 mod clients; // what clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR
 mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
@@ -36,6 +37,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub type Case = (&'static str, fn());
 
 const PLAIN: &[(&str, &[Case])] = &[
+    ("acl", acl::CASES),
     ("clients", clients::CASES),
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
@@ -52,8 +54,12 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("tracking", tracking::CASES),
 ];
 
-const ORACLE: &[(&str, &[Case])] =
-    &[("differential", differential::ORACLE), ("memory", memory::ORACLE), ("notifications", notifications::ORACLE)];
+const ORACLE: &[(&str, &[Case])] = &[
+    ("acl", acl::ORACLE),
+    ("differential", differential::ORACLE),
+    ("memory", memory::ORACLE),
+    ("notifications", notifications::ORACLE),
+];
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -165,7 +165,7 @@ impl Script {
     fn leaves_traces(&self) -> bool {
         self.blocks.iter().flat_map(|block| &block.steps).any(|step| {
             let text = step.text.to_ascii_uppercase();
-            text.contains("CONFIG") || text.contains("SET-ALLOW") || text.contains("SHUTDOWN")
+            text.contains("CONFIG") || text.contains("ACL ") || text.contains("SET-ALLOW") || text.contains("SHUTDOWN")
         })
     }
 

@@ -115,6 +115,11 @@ impl Server {
         None
     }
 
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// A new RESP2 connection.
     pub fn client(&self) -> Client {
         self.connect(Protocol::Resp2)

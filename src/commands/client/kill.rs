@@ -7,6 +7,8 @@ use crate::base::clock::UnixMillis;
 use crate::base::number;
 use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::services::Services;
+use crate::services::acl::user::User;
 use crate::services::clients::{Class, Client, ClientId};
 
 /// Which connections are to end: those that match all that is asked for.
@@ -14,6 +16,7 @@ use crate::services::clients::{Class, Client, ClientId};
 struct Filter<'a> {
     id: Option<i64>,
     class: Option<Class>,
+    user: Option<Arc<User>>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
     /// At least so many seconds old.
@@ -28,6 +31,7 @@ impl Filter<'_> {
         let age = now.seconds() - client.connected_at.seconds();
         self.id.is_none_or(is_id)
             && self.class.is_none_or(|class| class == client.class())
+            && self.user.as_ref().is_none_or(|user| user.name() == client.user_name())
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
             && self.age.is_none_or(|least| age >= least)
@@ -45,7 +49,7 @@ pub fn kill(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let filter = if is_old_form {
         Filter { address: Some(args.next_bytes()?), ..Filter::default() }
     } else {
-        parse(args, ctx.session.client.id)?
+        parse(ctx.services, args, ctx.session.client.id)?
     };
     let clients = ctx.services.clients.all();
     let killed: Vec<&Arc<Client>> = clients.iter().filter(|client| filter.matches(client, ctx.now)).collect();
@@ -67,7 +71,7 @@ pub fn kill(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn parse<'a>(args: &mut Args<'a>, own: ClientId) -> Result<Filter<'a>, CommandError> {
+fn parse<'a>(services: &Services, args: &mut Args<'a>, own: ClientId) -> Result<Filter<'a>, CommandError> {
     let mut filter = Filter { spared: Some(own), ..Filter::default() };
     while !args.is_empty() {
         if args.remaining() < 2 {
@@ -83,12 +87,9 @@ fn parse<'a>(args: &mut Args<'a>, own: ClientId) -> Result<Filter<'a>, CommandEr
         } else if args.take_word("laddr") {
             filter.local_address = Some(args.next_bytes()?);
         } else if args.take_word("user") {
-            let user = args.next_bytes()?;
-            // Everybody is the one user there is.
-            if user != b"default" {
-                let user = String::from_utf8_lossy(user);
-                return Err(CommandError::text(format!("ERR No such user '{user}'")));
-            }
+            let name = args.next_bytes()?;
+            let user = services.acl.find(name);
+            filter.user = Some(user.ok_or_else(|| CommandError::quoting("ERR No such user '", name, "'"))?);
         } else if args.take_word("skipme") {
             if args.take_word("yes") {
                 filter.spared = Some(own);

@@ -2,7 +2,7 @@
 
 use super::name_index::NameIndex;
 use super::{IDS, NAMES, ROWS, TABLE};
-use crate::handler::Spec;
+use crate::handler::{Acl, Spec};
 use crate::services::stats::CommandId;
 
 static INDEX: NameIndex<{ NAMES.len() }> = NameIndex::new(&NAMES);
@@ -59,6 +59,11 @@ pub fn all() -> impl Iterator<Item = (&'static Spec, CommandId)> {
 /// Full names of all commands in the order of their ids.
 pub fn names() -> Vec<&'static str> {
     ROWS.iter().map(|row| row.full_name()).collect()
+}
+
+/// Full names of all commands, with the ACL categories they are in, in the order of their ids.
+pub fn acl_categories() -> Vec<(&'static str, Acl)> {
+    all().map(|(spec, _)| (spec.full_name, spec.acl)).collect()
 }
 
 /// The hints that `COMMAND INFO` gives to cluster proxies about a command.

@@ -37,6 +37,21 @@ const CHANGES: &[(&str, &[(&str, &str)])] = &[
             "`protover` made optional; when called without arguments the command reports the current connection's context.",
         )],
     ),
+    ("acl|log", &[("7.2.0", "Added entry ID, timestamp created, and timestamp last updated.")]),
+    (
+        "acl|setuser",
+        &[("6.2.0", "Added Pub/Sub channel patterns."), ("7.0.0", "Added selectors and key based permissions.")],
+    ),
+    (
+        "acl|getuser",
+        &[
+            ("6.2.0", "Added Pub/Sub channel patterns."),
+            (
+                "7.0.0",
+                "Added selectors and changed the format of key and channel patterns from a list to their rule representation.",
+            ),
+        ],
+    ),
     ("auth", &[("6.0.0", "Added ACL style (username and password).")]),
     (
         "client|list",

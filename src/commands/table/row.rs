@@ -1,6 +1,6 @@
 //! The builder of the table's rows: what a command is, in one expression.
 
-use crate::handler::spec::{Docs, KeyFlags, Reach};
+use crate::handler::spec::{Channels, Docs, KeyFlags, Reach};
 use crate::handler::{Acl, CommandFlags, Handler, KeySpec, Spec};
 
 const RO: KeyFlags = KeyFlags::RO;
@@ -51,6 +51,7 @@ pub(super) struct Row {
     flags: CommandFlags,
     acl: Acl,
     keys: &'static [KeySpec],
+    channels: Channels,
     reach: Reach,
     handler: Option<Handler>,
     group: &'static str,
@@ -81,6 +82,7 @@ pub(super) const fn container(full_name: &'static str) -> Row {
         flags: CommandFlags::empty(),
         acl: Acl::empty(),
         keys: &[],
+        channels: Channels::None,
         reach: Reach::Keys,
         handler: None,
         group: "server",
@@ -175,6 +177,11 @@ impl Row {
         Self { keys, ..self }
     }
 
+    /// Says which arguments are channels that it listens to or writes to.
+    pub(super) const fn channels(self, channels: Channels) -> Self {
+        Self { channels, ..self }
+    }
+
     /// Says which data it touches, if not its keys alone.
     pub(super) const fn reach(self, reach: Reach) -> Self {
         Self { reach, ..self }
@@ -217,6 +224,7 @@ impl Row {
             flags: self.flags,
             acl: self.acl.union(speed),
             keys: self.keys,
+            channels: self.channels,
             reach: self.reach,
             handler: self.handler,
             subcommands,

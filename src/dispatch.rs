@@ -127,8 +127,10 @@ fn queue(services: &Services, session: &mut Session, command: Command, args: Arg
     transaction.queue.push(Queued { spec: command.spec, id: command.id, args });
     if transaction.memory as u64 > services.config.client_query_buffer_limit() {
         tracing::warn!(client = session.client.id.0, "query buffer limit reached by MULTI, closing the client");
+        services.stats.query_buffers_exceeded.fetch_add(1, Ordering::Relaxed);
         session.then = Then::Close;
     }
+    session.client.queued_memory.store(transaction.memory, Ordering::Relaxed);
     session.client.queued.store(i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
 }
 
@@ -224,10 +226,10 @@ struct Refusal {
 /// Finds the command and checks that it may run; leaves `args` behind its name.
 fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
     let name = args.next_optional().unwrap_or_default();
-    let Some((spec, id)) = table::lookup(name) else {
+    let Some((spec, id)) = services.renames.original(name).and_then(table::lookup) else {
         return Err(Refusal { id: None, error: unknown_command(name, *args) });
     };
-    let (spec, id) = resolve_subcommand(spec, id, args).map_err(|error| Refusal { id: None, error })?;
+    let (spec, id) = resolve_subcommand(name, spec, id, args).map_err(|error| Refusal { id: None, error })?;
     let refuse = |error| Err(Refusal { id: Some(id), error });
     if !spec.accepts(args.argc()) {
         return refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name)));
@@ -263,15 +265,15 @@ fn needs_password(services: &Services, session: &Session) -> bool {
 
 /// Whether `enable-debug-command` lets this client use DEBUG.
 fn may_debug(services: &Services, session: &Session) -> bool {
-    let client = &session.client;
-    match services.config.enable_debug_command().to_ascii_lowercase().as_str() {
+    match services.config.enable_debug_command() {
         "yes" => true,
-        "local" => client.is_unix_socket || client.address.starts_with("127.") || client.address.starts_with("[::1]"),
+        "local" => session.client.is_local(),
         _ => false,
     }
 }
 
 fn resolve_subcommand(
+    called: &[u8],
     spec: &'static Spec,
     id: CommandId,
     args: &mut Args<'_>,
@@ -281,7 +283,7 @@ fn resolve_subcommand(
     }
     let Some(name) = args.next_optional() else { return Ok((spec, id)) };
     table::lookup_subcommand(spec, id, name).ok_or_else(|| {
-        let help = format!("'. Try {} HELP.", spec.name.to_ascii_uppercase());
+        let help = format!("'. Try {} HELP.", called.to_ascii_uppercase().escape_ascii());
         CommandError::quoting("ERR unknown subcommand '", first_bytes(name, QUOTED), &help)
     })
 }

@@ -46,8 +46,7 @@ pub fn list(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixMillis) {
     let seconds_since = |then: i64| now.0.saturating_sub(then).max(0) / 1000;
     let (query, free) = (client.query_buffer.load(Ordering::Relaxed), client.query_buffer_free.load(Ordering::Relaxed));
-    let waiting = client.mailbox.size();
-    let memory = size_of::<Client>() + query + free + client.fieldset_memory.load(Ordering::Relaxed) + waiting;
+    let waiting = client.waiting_output();
     let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
     let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
     // As in Redis, where the first of the watched keys to change ends all watches.
@@ -60,8 +59,8 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
     let _ = write!(
         middle,
         " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-         qbuf={query} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={waiting} \
-         tot-mem={memory} events=r cmd={command} user=default redir={redirect} resp={}",
+         qbuf={query} qbuf-free={free} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={waiting} \
+         tot-mem={} events=r cmd={command} user=default redir={redirect} resp={}",
         seconds_since(client.connected_at.0),
         seconds_since(client.active_at.load(Ordering::Relaxed)),
         flags(client),
@@ -71,7 +70,9 @@ fn describe(text: &mut Vec<u8>, client: &Client, services: &Services, now: UnixM
         client.shard_channels.load(Ordering::Relaxed),
         client.queued.load(Ordering::Relaxed),
         if is_broken { 0 } else { client.watching.load(Ordering::Relaxed) },
+        client.queued_memory.load(Ordering::Relaxed),
         usize::from(waiting > 0),
+        client.memory(),
         client.resp.load(Ordering::Relaxed),
     );
     let mut tail = String::new();

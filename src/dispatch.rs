@@ -65,6 +65,11 @@ pub fn dispatch(
             Ok(())
         }
         Ok(command) => run(services, session, reply, now, (command, args)),
+        Err(Refusal { error: CommandError::Attack, .. }) => {
+            services.warn_of_attack(now);
+            session.then = Then::Close;
+            Ok(())
+        }
         Err(refusal) => {
             if let Some(counts) = refusal.id.and_then(|id| session.counters.command(id)) {
                 counts.rejected.add(1);
@@ -227,7 +232,10 @@ struct Refusal {
 fn admit(services: &Services, session: &Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
     let name = args.next_optional().unwrap_or_default();
     let Some((spec, id)) = services.renames.original(name).and_then(table::lookup) else {
-        return Err(Refusal { id: None, error: unknown_command(name, *args) });
+        // What a browser sends when a page makes it speak to this server.
+        let is_attack = [&b"post"[..], b"host:"].iter().any(|word| name.eq_ignore_ascii_case(word));
+        let error = if is_attack { CommandError::Attack } else { unknown_command(name, *args) };
+        return Err(Refusal { id: None, error });
     };
     let (spec, id) = resolve_subcommand(name, spec, id, args).map_err(|error| Refusal { id: None, error })?;
     let refuse = |error| Err(Refusal { id: Some(id), error });

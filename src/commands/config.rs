@@ -34,8 +34,9 @@ pub fn set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     // One at a time: what one sets, another must not undo.
     let _configuring = services.configuring.lock();
     let change = services.config.set_from(&pairs, origin).map_err(CommandError::text)?;
-    let named = pairs.iter().filter_map(|(name, _)| Parameter::find(name));
-    let files = named.filter(|(parameter, _)| FILES.contains(parameter)).map(|(parameter, _)| parameter.row().name);
+    let parameters = pairs.iter().filter_map(|(name, _)| Parameter::find(name));
+    let files =
+        parameters.filter(|(parameter, _)| FILES.contains(parameter)).map(|(parameter, _)| parameter.row().name);
     let names: Vec<&'static str> = change.names.iter().copied().chain(files).collect();
     if let Err(refused) = services.apply_configuration(&names) {
         services.config.undo(change);

@@ -31,12 +31,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for S {}
 
 /// Serves one client until it leaves or is told to.
-pub async fn serve<S: Stream>(
-    stream: S,
-    services: Arc<Services>,
-    client: Arc<Client>,
-    counters: Arc<WorkerCounters>,
-) {
+pub async fn serve<S: Stream>(stream: S, services: Arc<Services>, client: Arc<Client>, counters: Arc<WorkerCounters>) {
     let authenticated = services.config.requirepass().is_empty();
     let id = client.id;
     // Wakes this task for as long as it lives: a task's waker does not change.
@@ -227,7 +222,9 @@ impl<S: Stream> Connection<S> {
         if work.unsent() == 0 {
             return Ok(());
         }
-        work.bound_output();
+        if !work.bound_output() {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
         poll_fn(|cx| match self.poll_send(cx, work) {
             Poll::Pending if work.session.client.mailbox.is_closed() => {
                 Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()))

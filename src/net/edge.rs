@@ -65,7 +65,7 @@ impl Listeners {
     pub fn open(services: &Arc<Services>, dealer: Arc<Dealer>) -> io::Result<Arc<Self>> {
         let config = Arc::clone(&services.config);
         let listeners = Arc::new(Self { runtime: Handle::current(), dealer, config, open: Mutex::default() });
-        let refused = |_| io::Error::other("Failed to configure TLS. Check logs for more info.");
+        let refused = |()| io::Error::other("Failed to configure TLS. Check logs for more info.");
         listeners.set_up_tls().map_err(refused)?;
         listeners.rebind(&mut listeners.open.lock())?;
         let path = listeners.config.unixsocket();
@@ -107,7 +107,9 @@ impl Listeners {
         *open = kept;
         // First with the old ones open, so that nobody is turned away when it does not work.
         if let Ok(new) = self.open_all(&wanted) {
-            obsolete.into_iter().for_each(|listener| drop(listener.close()));
+            for listener in obsolete {
+                listener.close();
+            }
             open.extend(new);
             return Ok(());
         }

@@ -68,16 +68,13 @@ impl Dealer {
         let stats = &self.services.stats;
         let limit = self.services.config.maxclients();
         let client = self.services.clients.connect(peer, self.services.clock.now(), limit);
-        match &client {
-            Some(_) => {
-                stats.connections_received.fetch_add(1, Ordering::Relaxed);
-                self.is_full.store(false, Ordering::Relaxed);
-            }
-            None => {
-                stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
-                if !self.is_full.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(maxclients = limit, "max number of clients reached, turning clients away");
-                }
+        if client.is_some() {
+            stats.connections_received.fetch_add(1, Ordering::Relaxed);
+            self.is_full.store(false, Ordering::Relaxed);
+        } else {
+            stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(maxclients = limit, "max number of clients reached, turning clients away");
             }
         }
         client
@@ -138,7 +135,7 @@ impl Dealer {
                     None => Socket::Tcp(stream),
                 };
                 self.hand_over(socket, client);
-            },
+            }
             Err(error) => {
                 self.services.clients.disconnect(client.id);
                 return Err(error);

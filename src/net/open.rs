@@ -54,14 +54,12 @@ impl Place {
     }
 
     fn may_lack(&self, error: &io::Error) -> bool {
+        const UNKNOWN_KINDS: [i32; 5] =
+            [libc::ENOPROTOOPT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT, libc::EPFNOSUPPORT, libc::EAFNOSUPPORT];
         match error.raw_os_error() {
-            Some(libc::EADDRNOTAVAIL) => self.is_optional,
-            Some(code) => {
-                [libc::ENOPROTOOPT, libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT, libc::EPFNOSUPPORT, libc::EAFNOSUPPORT]
-                    .contains(&code)
-            }
-            // A name that stands for no address.
-            None => self.is_optional,
+            // Without a code: a name that stands for no address.
+            None | Some(libc::EADDRNOTAVAIL) => self.is_optional,
+            Some(code) => UNKNOWN_KINDS.contains(&code),
         }
     }
 }

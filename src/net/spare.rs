@@ -37,7 +37,11 @@ pub(super) fn take_read(buffer: &mut BytesMut) {
         buffer.clear();
         // What has been read lies before the part that is left: this gets the whole of it back.
         if buffer.try_reclaim(READ_ROOM) && buffer.capacity() <= LARGEST {
-            READ.with_borrow_mut(|kept| if kept.len() < KEPT { kept.push(buffer) });
+            READ.with_borrow_mut(|kept| {
+                if kept.len() < KEPT {
+                    kept.push(buffer);
+                }
+            });
         }
     }
 }
@@ -58,7 +62,11 @@ pub(super) fn take_reply(reply: &mut ReplyWriter) {
     if reply.has_memory() {
         let memory = reply.take();
         if memory.capacity() <= LARGEST {
-            REPLY.with_borrow_mut(|kept| if kept.len() < KEPT { kept.push(memory) });
+            REPLY.with_borrow_mut(|kept| {
+                if kept.len() < KEPT {
+                    kept.push(memory);
+                }
+            });
         }
     }
 }

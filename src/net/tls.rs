@@ -20,7 +20,7 @@ use crate::config::Config;
 /// Sessions remembered at most: each takes a few hundred bytes.
 const MOST_SESSIONS: usize = 1 << 20;
 
-/// The cipher suites there are, with the names OpenSSL, and so `tls-ciphers` and `tls-ciphersuites`, have for them.
+/// The cipher suites there are, those of TLS 1.3 first, with the names that OpenSSL, and so `tls-ciphers` and `tls-ciphersuites`, have for them.
 const SUITES: [(&str, SupportedCipherSuite); 9] = [
     ("TLS_AES_256_GCM_SHA384", suite::TLS13_AES_256_GCM_SHA384),
     ("TLS_AES_128_GCM_SHA256", suite::TLS13_AES_128_GCM_SHA256),
@@ -37,7 +37,7 @@ const SUITES: [(&str, SupportedCipherSuite); 9] = [
 pub fn server_config(config: &Config) -> Result<Arc<ServerConfig>, String> {
     let (chain, key) = certificate(config)?;
     let provider = CryptoProvider {
-        cipher_suites: suites(&config.tls_ciphers(), &config.tls_ciphersuites()),
+        cipher_suites: suites(&config.tls_ciphers(), &config.tls_ciphersuites())?,
         ..default_provider()
     };
     let provider = Arc::new(provider);
@@ -105,9 +105,11 @@ fn client_verifier(
     }
     let (file, folder) = (config.tls_ca_cert_file(), config.tls_ca_cert_dir());
     if file.is_empty() && folder.is_empty() {
-        return Err("Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, tls-replication or \
+        return Err(
+            "Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, tls-replication or \
                     tls-auth-clients are enabled!"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let mut roots = RootCertStore::empty();
     if !file.is_empty() {
@@ -149,24 +151,23 @@ fn versions(names: &str) -> Result<Vec<&'static SupportedProtocolVersion>, Strin
     }
 }
 
-/// The suites that `tls-ciphers` (TLS 1.2) and `tls-ciphersuites` (TLS 1.3) name, in their order; all if nothing is named,
-/// or if a list is one of OpenSSL's words for many (`DEFAULT`, `HIGH:!aNULL`).
-fn suites(ciphers: &str, ciphersuites: &str) -> Vec<SupportedCipherSuite> {
-    let chosen = |list: &str, is_of_list: fn(&str) -> bool| {
-        let all = || SUITES.iter().filter(|(name, _)| is_of_list(name)).map(|(_, suite)| *suite);
-        let words = list.split([':', ',', ' ']).filter(|word| !word.is_empty());
-        let named: Vec<_> = words.clone().filter_map(|word| find(word).filter(|_| is_of_list(word))).collect();
-        let is_word_for_many = |word: &str| ["ALL", "DEFAULT", "HIGH", "ECDHE"].contains(&word);
-        if list.trim().is_empty() || words.clone().any(is_word_for_many) { all().collect() } else { named }
-    };
-    let is_tls13 = |name: &str| name.starts_with("TLS_");
-    let mut suites = chosen(ciphersuites, is_tls13);
-    suites.extend(chosen(ciphers, |name| !name.starts_with("TLS_")));
-    suites
+/// The suites that `tls-ciphers` (TLS 1.2) and `tls-ciphersuites` (TLS 1.3) name.
+fn suites(ciphers: &str, ciphersuites: &str) -> Result<Vec<SupportedCipherSuite>, String> {
+    let (tls13, tls12) = SUITES.split_at(3);
+    let mut suites = chosen(ciphersuites, tls13).ok_or("Failed to configure ciphersuites: none of them is known")?;
+    suites.extend(chosen(ciphers, tls12).ok_or("Failed to configure ciphers: none of them is known")?);
+    Ok(suites)
 }
 
-fn find(name: &str) -> Option<SupportedCipherSuite> {
-    SUITES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, suite)| *suite)
+/// The suites that a list names, in its order; all if it is empty, or has one of OpenSSL's words for many
+/// (`DEFAULT`, `HIGH:!aNULL`). Names that are not known are passed over, as in OpenSSL; none if nothing is left.
+fn chosen(list: &str, known: &[(&str, SupportedCipherSuite)]) -> Option<Vec<SupportedCipherSuite>> {
+    let words: Vec<&str> = list.split([':', ',', ' ']).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() || words.iter().any(|word| ["ALL", "DEFAULT", "HIGH", "ECDHE"].contains(word)) {
+        return Some(known.iter().map(|(_, suite)| *suite).collect());
+    }
+    let find = |word: &&str| known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, suite)| *suite);
+    Some(words.iter().filter_map(find).collect()).filter(|suites: &Vec<_>| !suites.is_empty())
 }
 
 #[cfg(test)]
@@ -184,12 +185,13 @@ mod tests {
 
     #[test]
     fn ciphers() {
-        let names = |ciphers, ciphersuites| suites(ciphers, ciphersuites).len();
-        assert_eq!(names("", ""), 9);
-        assert_eq!(names("HIGH:!aNULL", "TLS_AES_128_GCM_SHA256"), 7);
-        assert_eq!(names("ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA", ""), 4);
-        assert_eq!(names("AES128-SHA", "unknown"), 0);
-        let chosen = suites("x", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384");
-        assert_eq!(chosen, [suite::TLS13_CHACHA20_POLY1305_SHA256, suite::TLS13_AES_256_GCM_SHA384]);
+        let count = |ciphers, ciphersuites| suites(ciphers, ciphersuites).map(|suites| suites.len());
+        assert_eq!(count("", ""), Ok(9));
+        assert_eq!(count("HIGH:!aNULL", "TLS_AES_128_GCM_SHA256"), Ok(7));
+        assert_eq!(count("ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA", ""), Ok(4));
+        assert!(count("AES128-SHA", "").is_err());
+        assert!(count("", "ECDHE-RSA-AES128-GCM-SHA256").is_err());
+        let chosen = chosen("TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", &SUITES);
+        assert_eq!(chosen.unwrap(), [suite::TLS13_CHACHA20_POLY1305_SHA256, suite::TLS13_AES_256_GCM_SHA384]);
     }
 }

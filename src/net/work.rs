@@ -28,6 +28,12 @@ const KEEP_BUFFER: usize = 64 * 1024;
 /// The longest request before authentication, as in Redis.
 const UNAUTHENTICATED_BUFFER: usize = 1024 * 1024;
 
+/// The longest request if `client-query-buffer-limit` does not allow for longer ones.
+const LONGEST_REQUEST: usize = 1 << 30;
+
+/// The longest there can be: places in a request are 32-bit numbers.
+const MOST_ADDRESSABLE: usize = (1 << 32) - (1 << 20);
+
 /// By how much a connection's memory grows before `maxmemory-clients` is looked at again.
 const MEMORY_STEP: usize = 64 * 1024;
 
@@ -88,12 +94,17 @@ impl Work {
 
     /// Makes room for the next read; gives how much may be read, none if the request is too long already. What is known to
     /// come is made room for in steps, so that an announcement alone takes no memory.
+    ///
+    /// As in Redis, `client-query-buffer-limit` is for what has not been decoded: one argument, or a line. All arguments
+    /// of a request together have a limit of their own here.
     #[inline]
     pub(super) fn make_room(&mut self) -> Option<usize> {
         spare::lend_read(&mut self.buffer);
         let limit = usize::try_from(self.services.config.client_query_buffer_limit()).unwrap_or(usize::MAX);
         let limit = if self.session.authenticated { limit } else { limit.min(UNAUTHENTICATED_BUFFER) };
-        let left = limit.saturating_sub(self.buffer.len());
+        let buffered = self.buffer.len();
+        let left = limit.saturating_sub(buffered - self.decoder.decoded().min(buffered));
+        let left = left.min(limit.clamp(LONGEST_REQUEST, MOST_ADDRESSABLE).saturating_sub(buffered));
         if left == 0 {
             let client = self.session.client.id.0;
             tracing::warn!(client, limit, "query buffer limit reached, closing the client");
@@ -170,11 +181,12 @@ impl Work {
         self.bound_output();
     }
 
-    /// Closes the client if more is unsent than `client-output-buffer-limit` bears.
+    /// Closes the client if more is unsent than `client-output-buffer-limit` bears; false then.
     #[inline]
-    pub(super) fn bound_output(&self) {
-        if self.unsent() > FREE_OUTPUT {
+    pub(super) fn bound_output(&self) -> bool {
+        self.unsent() <= FREE_OUTPUT || {
             self.bound_output_to(self.unsent());
+            !self.session.client.mailbox.is_closed()
         }
     }
 
@@ -187,9 +199,13 @@ impl Work {
     /// where there is such a limit.
     pub(super) fn may_gather(&mut self) -> bool {
         let limit = self.services.config.output_buffer_limit(self.session.client.class() as usize);
-        let bound = usize::try_from(limit.hard_bytes.max(limit.soft_bytes)).unwrap_or(usize::MAX);
-        self.full_at = bound.max(SEND_AT);
-        bound > self.unsent()
+        let bound = match limit.hard_bytes.max(limit.soft_bytes) {
+            0 => 0,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(FREE_OUTPUT),
+        };
+        // One more than is borne, so that the limit is noticed.
+        self.full_at = SEND_AT.max(bound.saturating_add(1));
+        self.unsent() <= bound
     }
 
     /// Notes that a command has panicked; the connection ends.

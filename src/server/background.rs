@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::services::{Services, hash_limits};
 use crate::services::limits::watch_clients;
+use crate::services::{Services, hash_limits};
 
 /// How often the background looks for what is due.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);

@@ -310,13 +310,13 @@ mod tests {
     #[test]
     fn the_hard_limit_closes_at_once() {
         let (client, config) = limited();
-        client.tell(&[0; FREE_OUTPUT + 100], &config, UnixMillis(1));
+        client.tell(&vec![0; FREE_OUTPUT + 100], &config, UnixMillis(1));
         assert!(!client.mailbox.is_closed());
         client.tell(b"x", &config, UnixMillis(1));
         assert!(client.mailbox.is_closed() && client.let_too_much_gather.load(Ordering::Relaxed));
         let (client, config) = limited();
         client.unsent.store(60, Ordering::Relaxed);
-        client.tell(&[0; FREE_OUTPUT + 41], &config, UnixMillis(1));
+        client.tell(&vec![0; FREE_OUTPUT + 41], &config, UnixMillis(1));
         assert!(client.mailbox.is_closed());
     }
 

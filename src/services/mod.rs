@@ -14,7 +14,7 @@ pub mod stats;
 pub mod tracking;
 pub mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -68,6 +68,8 @@ pub struct Services {
     pub renames: Renames,
     /// Held by CONFIG SET while its changes take effect.
     pub configuring: Mutex<()>,
+    /// When the log last warned of a client that speaks HTTP.
+    warned_of_attack_at: AtomicI64,
     edge: OnceLock<Weak<dyn Edge>>,
     /// Whether the server has been asked to stop.
     asked_to_stop: AtomicBool,
@@ -103,6 +105,7 @@ impl Services {
             shutdown: tokio::sync::Notify::new(),
             renames: Renames::default(),
             configuring: Mutex::default(),
+            warned_of_attack_at: AtomicI64::new(i64::MIN),
             edge: OnceLock::new(),
             asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -134,6 +137,19 @@ impl Services {
         if !self.asked_to_stop.swap(true, Ordering::AcqRel) {
             self.shutdown.notify_waiters();
             self.shutdown.notify_one();
+        }
+    }
+
+    /// Warns of a client that speaks HTTP, once a minute at most, as Redis does.
+    pub fn warn_of_attack(&self, now: UnixMillis) {
+        const PAUSE: i64 = 60_000;
+        let last = self.warned_of_attack_at.load(Ordering::Relaxed);
+        if now.0.saturating_sub(last) > PAUSE {
+            self.warned_of_attack_at.store(now.0, Ordering::Relaxed);
+            tracing::warn!(
+                "possible SECURITY ATTACK detected: somebody sends POST or Host: commands, likely to use cross protocol \
+                 scripting; the connection is closed"
+            );
         }
     }
 

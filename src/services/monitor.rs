@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::clients::Client;
-use crate::base::words;
 use crate::base::clock::{UnixMillis, unix_micros};
+use crate::base::words;
 use crate::config::Config;
 
 /// Those who watch.

@@ -1,10 +1,9 @@
 //! The `hashd` program: reads the configuration, starts logging, runs the server.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use hashd::config::{Config, Startup};
-use hashd::server;
+use hashd::server::{self, logging};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -16,8 +15,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Startup::Run(config)) => {
-            start_logging(&config);
-            match server::run(config) {
+            let outcome = logging::start(&config).and_then(|()| server::run(config));
+            match outcome {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!(%error, "cannot serve");
@@ -31,18 +30,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Logs to standard output at `loglevel`, as text or JSON by `logformat`.
-fn start_logging(config: &Config) {
-    let level = match config.loglevel() {
-        "debug" => tracing::Level::TRACE,
-        "verbose" => tracing::Level::DEBUG,
-        "notice" => tracing::Level::INFO,
-        "warning" => tracing::Level::WARN,
-        _ => return,
-    };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(std::io::stdout().is_terminal());
-    if config.logformat() == "json" { builder.json().init() } else { builder.init() }
 }

@@ -1,6 +1,7 @@
 //! Wiring: builds the services, starts listeners, workers and background tasks, and stops them in order.
 
 mod background;
+pub mod logging;
 mod supervisor;
 
 use std::io;
@@ -43,6 +44,7 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     let dealer = Arc::new(Dealer::new(workers, Arc::clone(&services)));
     let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
     background::start(&services)?;
+    let _pid_file = PidFile::write(config.pidfile());
     let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
     tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "ready to accept connections");
     supervisor::ready(&config);
@@ -65,6 +67,31 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     }
     tracing::info!("bye");
     Ok(())
+}
+
+/// `pidfile`, which goes when the server does.
+struct PidFile(String);
+
+impl PidFile {
+    /// Writes the process id, if a path is given. That it cannot be written is no reason not to serve, as in Redis.
+    fn write(path: String) -> Option<Self> {
+        if path.is_empty() {
+            return None;
+        }
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                tracing::warn!(%error, path, "cannot write the pid file");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
 }
 
 /// What asks the server to stop.

@@ -89,6 +89,9 @@ impl<S: Stream> Connection<S> {
                     self.send(&mut work, Unread::Waits).await?;
                     return self.close(&mut work).await;
                 }
+                if stop == Stop::Full || work.has_had_its_turns() {
+                    tokio::task::yield_now().await;
+                }
                 if stop == Stop::Drained {
                     break;
                 }

@@ -37,6 +37,9 @@ const MOST_ADDRESSABLE: usize = (1 << 32) - (1 << 20);
 /// By how much a connection's memory grows before `maxmemory-clients` is looked at again.
 const MEMORY_STEP: usize = 64 * 1024;
 
+/// Turns that a connection may take in a row while others wait: reads that find something at once.
+const TURNS: u8 = 4;
+
 /// A connection's requests, replies and session.
 #[derive(Debug)]
 pub(super) struct Work {
@@ -51,6 +54,8 @@ pub(super) struct Work {
     full_at: usize,
     /// The most memory that has been looked at with `maxmemory-clients` in mind.
     noted_memory: usize,
+    /// Turns taken since the connection last had nothing to do.
+    turns: u8,
 }
 
 /// Takes the client off all lists however its loop ends, also by a panic.
@@ -89,6 +94,7 @@ impl Work {
             sent: 0,
             full_at: SEND_AT,
             noted_memory: 0,
+            turns: 0,
         }
     }
 
@@ -119,6 +125,7 @@ impl Work {
     /// Gives the buffers back, as there is nothing to do.
     #[inline]
     pub(super) fn rest(&mut self) {
+        self.turns = 0;
         if self.buffer.is_empty() {
             spare::take_read(&mut self.buffer);
             self.session.client.query_buffer_free.store(0, Ordering::Relaxed);
@@ -126,6 +133,17 @@ impl Work {
         if self.reply.as_bytes().is_empty() {
             spare::take_reply(&mut self.reply);
         }
+    }
+
+    /// Whether it is time to let others do something.
+    #[inline]
+    pub(super) fn has_had_its_turns(&mut self) -> bool {
+        self.turns += 1;
+        let is_over = self.turns >= TURNS;
+        if is_over {
+            self.turns = 0;
+        }
+        is_over
     }
 
     /// Bytes of replies that have not been sent.

@@ -153,6 +153,9 @@ async fn work(
 fn take(floor: &Rc<Floor>, incoming: Incoming) {
     let Incoming { socket, client } = incoming;
     let served = Served::new(floor, client);
+    if floor.services.is_stopping() {
+        return;
+    }
     let outcome = match socket {
         Socket::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(|stream| {
             tokio::task::spawn_local(serve(stream, served));

@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("shutdown_options", shutdown_options),
     ("a_second_interrupt_ends_at_once", second_interrupt),
     ("systemd_is_told", systemd),
+    ("log_and_pid_files", files),
 ];
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -265,4 +266,24 @@ fn systemd() {
         assert_eq!(server.wait_for_exit(LIMIT), Some(0));
         drop(std::fs::remove_dir_all(folder));
     }
+}
+
+fn files() {
+    let folder = server::scratch_folder();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let options = ["--loglevel", "notice", "--logfile", &path("log"), "--pidfile", &path("pid")];
+    let mut server = Server::start_with(Kind::Hashd, &options);
+    assert_eq!(std::fs::read_to_string(path("pid")).unwrap(), format!("{}\n", server.pid()));
+    let log = std::fs::read_to_string(path("log")).unwrap();
+    assert!(log.contains("ready to accept connections") && !log.contains('\u{1b}'), "{log}");
+    // As a log rotation does.
+    std::fs::rename(path("log"), path("log.1")).unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait_for_exit(LIMIT), Some(0));
+    assert!(std::fs::read_to_string(path("log")).unwrap().contains("bye"));
+    assert!(!folder.join("pid").exists());
+    let output = Command::new(server::program(Kind::Hashd)).args(["--logfile", "/nonexistent/log"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Can't open the log file: No such file"));
+    drop(std::fs::remove_dir_all(folder));
 }

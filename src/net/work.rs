@@ -52,6 +52,8 @@ pub(super) struct Work {
     sent: usize,
     /// Unsent bytes from which no further request is run.
     full_at: usize,
+    /// Whether others may know of unsent replies.
+    is_noted: bool,
     /// The most memory that has been looked at with `maxmemory-clients` in mind.
     noted_memory: usize,
     /// Turns taken since the connection last had nothing to do.
@@ -93,6 +95,7 @@ impl Work {
             decoder: Decoder::default(),
             sent: 0,
             full_at: SEND_AT,
+            is_noted: false,
             noted_memory: 0,
             turns: 0,
         }
@@ -176,7 +179,8 @@ impl Work {
     pub(super) fn all_sent(&mut self) {
         self.reply.clear();
         self.sent = 0;
-        if self.session.client.unsent.load(Ordering::Relaxed) > 0 {
+        if self.is_noted {
+            self.is_noted = false;
             self.session.client.unsent.store(0, Ordering::Relaxed);
             self.full_at = SEND_AT;
             self.bound_output_to(0);
@@ -190,6 +194,7 @@ impl Work {
             self.reply.drop_first(self.sent);
             self.sent = 0;
         }
+        self.is_noted = true;
         let client = &self.session.client;
         let before = client.unsent.swap(self.unsent(), Ordering::Relaxed);
         if before != self.unsent() {
@@ -201,8 +206,9 @@ impl Work {
 
     /// Closes the client if more is unsent than `client-output-buffer-limit` bears; false then.
     #[inline]
-    pub(super) fn bound_output(&self) -> bool {
+    pub(super) fn bound_output(&mut self) -> bool {
         self.unsent() <= FREE_OUTPUT || {
+            self.is_noted = true;
             self.bound_output_to(self.unsent());
             !self.session.client.mailbox.is_closed()
         }

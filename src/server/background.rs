@@ -14,7 +14,7 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 const FREE_EVERY: Duration = Duration::from_millis(20);
 
 /// How often it looks for clients that idle, or take too much.
-const WATCH_EVERY: Duration = Duration::from_millis(100);
+const WATCH_EVERY: Duration = Duration::from_millis(250);
 
 /// How long expiry may take each time: a quarter of one core.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(25);

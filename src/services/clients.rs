@@ -190,6 +190,11 @@ impl Client {
         }
     }
 
+    /// Whether anything waits to be sent; asks for no lock.
+    pub fn has_waiting_output(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) > 0 || self.mailbox.has_mail()
+    }
+
     /// Bytes that wait to be sent.
     pub fn waiting_output(&self) -> usize {
         self.unsent.load(Ordering::Relaxed) + self.mailbox.size()

@@ -15,9 +15,8 @@ const LEAST_FOR_CLIENTS: u64 = 128 * 1024;
 pub fn watch_clients(services: &Services, now: UnixMillis) {
     let timeout = services.config.timeout();
     services.clients.each(|client| {
-        let waiting = client.waiting_output();
-        if waiting > 0 {
-            client.bound_output(waiting, &services.config, now);
+        if client.has_waiting_output() {
+            client.bound_output(client.waiting_output(), &services.config, now);
         }
         if timeout > 0 && is_idle(client, now, timeout) && client.mailbox.close_once() {
             tracing::debug!(client = client.id.0, "closing an idle client");

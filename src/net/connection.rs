@@ -130,7 +130,7 @@ impl<S: Stream> Connection<S> {
 
     /// Waits for bytes, which it reads once, for mail, or for the deadline. Sends what is unsent meanwhile.
     async fn wait(&mut self, work: &mut Work, deadline: Option<UnixMillis>) -> std::io::Result<Woken> {
-        let clock = Arc::clone(&work.services.clock);
+        let left = deadline.map(|at| u64::try_from(at.0 - work.services.clock.now().0).unwrap_or(0));
         let woken = poll_fn(|cx| {
             if work.session.client.mailbox.has_mail() {
                 return Poll::Ready(Ok(None));
@@ -140,15 +140,12 @@ impl<S: Stream> Connection<S> {
             }
             self.poll_read(cx, work).map_ok(Some)
         });
-        let woken = match deadline {
+        let woken = match left {
             None => woken.await?,
-            Some(at) => {
-                let left = u64::try_from(at.0 - clock.now().0).unwrap_or(0);
-                match tokio::time::timeout(Duration::from_millis(left), woken).await {
-                    Ok(woken) => woken?,
-                    Err(_) => return Ok(Woken::Deadline),
-                }
-            }
+            Some(left) => match tokio::time::timeout(Duration::from_millis(left), woken).await {
+                Ok(woken) => woken?,
+                Err(_) => return Ok(Woken::Deadline),
+            },
         };
         match woken {
             None if work.session.client.mailbox.is_closed() => Ok(Woken::Gone),

@@ -1,7 +1,7 @@
 //! Buffers that no connection uses just now. A connection has buffers only while it has something in them: of ten
-//! thousand idle ones none keeps any, and those that work on a thread hand the same few on, which stay in its cache.
+//! thousand idle ones none keeps any, and those that work on a thread hand the same two on, which stay in its cache.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use bytes::BytesMut;
 
@@ -10,22 +10,19 @@ use crate::resp::reply::ReplyWriter;
 /// Room for one read, as Redis's `PROTO_IOBUF_LEN`.
 pub(super) const READ_ROOM: usize = 16 * 1024;
 
-/// Buffers kept by a thread.
-const KEPT: usize = 8;
-
 /// A buffer larger than this is not kept.
 const LARGEST: usize = 64 * 1024;
 
 thread_local! {
-    static READ: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
-    static REPLY: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static READ: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    static REPLY: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// Gives `buffer` memory, if it has none.
 #[inline]
 pub(super) fn lend_read(buffer: &mut BytesMut) {
     if buffer.capacity() == 0 {
-        *buffer = READ.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(READ_ROOM));
+        *buffer = READ.take().unwrap_or_else(|| BytesMut::with_capacity(READ_ROOM));
     }
 }
 
@@ -34,14 +31,10 @@ pub(super) fn lend_read(buffer: &mut BytesMut) {
 pub(super) fn take_read(buffer: &mut BytesMut) {
     if buffer.capacity() > 0 {
         let mut buffer = std::mem::take(buffer);
-        buffer.clear();
-        // What has been read lies before the part that is left: this gets the whole of it back.
-        if buffer.try_reclaim(READ_ROOM) && buffer.capacity() <= LARGEST {
-            READ.with_borrow_mut(|kept| {
-                if kept.len() < KEPT {
-                    kept.push(buffer);
-                }
-            });
+        // What has been read may lie before the part that is left: reclaiming gets the whole of it back.
+        let is_whole = buffer.capacity() >= READ_ROOM || buffer.try_reclaim(READ_ROOM);
+        if is_whole && buffer.capacity() <= LARGEST {
+            READ.set(Some(buffer));
         }
     }
 }
@@ -50,7 +43,7 @@ pub(super) fn take_read(buffer: &mut BytesMut) {
 #[inline]
 pub(super) fn lend_reply(reply: &mut ReplyWriter) {
     if !reply.has_memory()
-        && let Some(memory) = REPLY.with_borrow_mut(Vec::pop)
+        && let Some(memory) = REPLY.take()
     {
         reply.lend(memory);
     }
@@ -62,11 +55,7 @@ pub(super) fn take_reply(reply: &mut ReplyWriter) {
     if reply.has_memory() {
         let memory = reply.take();
         if memory.capacity() <= LARGEST {
-            REPLY.with_borrow_mut(|kept| {
-                if kept.len() < KEPT {
-                    kept.push(memory);
-                }
-            });
+            REPLY.set(Some(memory));
         }
     }
 }

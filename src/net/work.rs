@@ -20,7 +20,7 @@ const BATCH: usize = 32;
 
 /// Replies are sent when this much is waiting, in the middle of a pipeline too: a client that does not read its
 /// replies makes its own connection wait, and holds no more memory than this and one reply.
-const SEND_AT: usize = 1024 * 1024;
+const SEND_AT: usize = 256 * 1024;
 
 /// A read buffer larger than this is given back when it is empty.
 const KEEP_BUFFER: usize = 64 * 1024;

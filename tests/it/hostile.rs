@@ -181,7 +181,7 @@ fn slow_readers() {
     }
     std::thread::sleep(Duration::from_millis(500));
     let beside = slowest_of_most(&mut client, 2000);
-    // Of 640 MB that are asked for, a megabyte and a reply wait for each.
+    // Of 640 MB that are asked for, 256 KB and a reply wait for each.
     let grown = server.rss().saturating_sub(before);
     assert!(grown < 200 << 20, "{grown} bytes for 100 clients that do not read");
     // Other tests run at the same time: this is about seconds, not microseconds.

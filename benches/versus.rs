@@ -15,6 +15,7 @@
 //! | memory | RSS and `used_memory` per key of five workloads; what replacing half of the keys leaves behind |
 //! | stalls | how long one client's heavy step makes another client wait |
 //! | scans | CPU time of a full SCAN of 3 million keys and a full HSCAN of a million fields |
+//! | overload | what 10,000 idle and 2,000 busy clients, a storm and those who never read cost another and the memory |
 //! | chart | nothing: draws what is in the folder of `--write` |
 //!
 //! All parts when none is named. `--scale 0.05` tries one out at a twentieth of its size. `--write benches/results` puts
@@ -28,12 +29,12 @@ mod side_by_side;
 use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
-use side_by_side::{Options, Outcome, cores, large, memory, provide_peers, requests, scans, stalls};
+use side_by_side::{Options, Outcome, cores, large, memory, overload, provide_peers, requests, scans, stalls};
 
 /// Measures one part.
 type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
-const PARTS: [(&str, Measure); 9] = [
+const PARTS: [(&str, Measure); 10] = [
     ("requests", requests::measure),
     ("throughput", cores::throughput),
     ("growth", cores::growth),
@@ -42,6 +43,7 @@ const PARTS: [(&str, Measure); 9] = [
     ("memory", memory::measure),
     ("stalls", stalls::measure),
     ("scans", scans::measure),
+    ("overload", overload::measure),
     ("chart", |_| Ok(Vec::new())),
 ];
 

@@ -5,6 +5,7 @@
 mod events;
 mod kind;
 mod parse;
+mod rewrite;
 mod table;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 pub use events::KeyspaceEvents;
 pub use kind::{CLASSES, Kind, OutputBufferLimit, Value};
 pub use parse::{StartupError, memory_size, redis_integer};
+pub use rewrite::RewriteError;
 pub use table::{Access, Parameter, ROWS, Row};
 
 use parse::Directive;
@@ -29,8 +31,26 @@ pub struct Config {
     /// Held while `CONFIG SET` checks and stores, so that two of them do not mix.
     writer: Mutex<()>,
     file: Option<PathBuf>,
-    renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
+    renamed_commands: Vec<Renaming>,
     users: Vec<Vec<Vec<u8>>>,
+}
+
+/// A `rename-command` directive.
+#[derive(Debug, Clone)]
+pub struct Renaming {
+    /// The command.
+    pub command: Vec<u8>,
+    /// Its new name, empty for none.
+    pub target: Vec<u8>,
+    place: String,
+    line: String,
+}
+
+impl Renaming {
+    /// The error that refuses this directive.
+    pub fn refused(&self, problem: &str) -> StartupError {
+        StartupError::Directive { place: self.place.clone(), line: self.line.clone(), problem: problem.to_owned() }
+    }
 }
 
 /// What a command line asks the program to do.
@@ -41,6 +61,14 @@ pub enum Startup {
     Run(Config),
     /// Print this and exit with success: `--help` or `--version`.
     Print(String),
+}
+
+/// What `CONFIG SET` has changed.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The names of the parameters whose values are new.
+    pub names: Vec<&'static str>,
+    before: Vec<(Parameter, Value)>,
 }
 
 /// Where the client of a `CONFIG SET` is, which `enable-protected-configs local` asks about.
@@ -127,14 +155,13 @@ impl Config {
 
     /// Sets all pairs or none, for a client that is not local; see [`Config::set_from`].
     pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, Vec<u8>> {
-        self.set_from(pairs, Origin::Remote)
+        self.set_from(pairs, Origin::Remote).map(|change| change.names)
     }
 
-    /// Sets all pairs or none and returns the names of the parameters whose values changed; or else Redis' error.
+    /// Sets all pairs or none and tells what has changed; or else Redis' error.
     ///
-    /// Some changes need the caller to act (`port`, `bind`, `requirepass`, `maxclients`, ..); when that fails, the
-    /// caller sets the old values again.
-    pub fn set_from(&self, pairs: &[(&[u8], &[u8])], origin: Origin) -> Result<Vec<&'static str>, Vec<u8>> {
+    /// Some changes need the caller to act (`port`, `bind`, `maxclients`, ..); when that fails, the caller undoes them.
+    pub fn set_from(&self, pairs: &[(&[u8], &[u8])], origin: Origin) -> Result<Change, Vec<u8>> {
         let _writing = self.writer.lock();
         let mut named = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
@@ -152,15 +179,24 @@ impl Config {
             let new = self.read(parameter, &words).map_err(|problem| set_error(spelled, &problem))?;
             read.push((parameter, new));
         }
-        let mut changed = Vec::new();
+        let mut change = Change::default();
         for (parameter, new) in read {
-            let name = parameter.row().name;
-            if self.value(parameter) != new && !changed.contains(&name) {
-                changed.push(name);
+            let (name, before) = (parameter.row().name, self.value(parameter));
+            if before != new && !change.names.contains(&name) {
+                change.names.push(name);
+                change.before.push((parameter, before));
             }
             self.store(parameter, new);
         }
-        Ok(changed)
+        Ok(change)
+    }
+
+    /// Gives the parameters the values that they had before a change.
+    pub fn undo(&self, change: Change) {
+        let _writing = self.writer.lock();
+        for (parameter, value) in change.before {
+            self.store(parameter, value);
+        }
     }
 
     /// The absolute path of the configuration file, if there is one.
@@ -169,7 +205,7 @@ impl Config {
     }
 
     /// The commands that `rename-command` renames, with their new names; an empty one disables the command.
-    pub fn renamed_commands(&self) -> &[(Vec<u8>, Vec<u8>)] {
+    pub fn renamed_commands(&self) -> &[Renaming] {
         &self.renamed_commands
     }
 
@@ -298,7 +334,8 @@ impl Config {
             [b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands", b"io-threads-do-reads"];
         match directive.words.as_slice() {
             [name, command, target] if name == b"rename-command" => {
-                self.renamed_commands.push((command.clone(), target.clone()));
+                let (place, line) = (directive.place.clone(), directive.line.clone());
+                self.renamed_commands.push(Renaming { command: command.clone(), target: target.clone(), place, line });
             }
             [name, user @ ..] if name == b"user" && !user.is_empty() => self.users.push(user.to_vec()),
             [name, _] if RETIRED.contains(&name.as_slice()) => {}

@@ -67,6 +67,11 @@ pub fn dispatch(
             Ok(())
         }
         Ok(command) => run(services, session, reply, now, (command, args)),
+        Err(Refusal { error: CommandError::Attack, .. }) => {
+            services.warn_of_attack(now);
+            session.then = Then::Close;
+            Ok(())
+        }
         Err(refusal) => {
             if let Some(counts) = refusal.command.and_then(|(_, id)| session.counters.command(id)) {
                 counts.rejected.add(1);
@@ -133,8 +138,10 @@ fn queue(services: &Services, session: &mut Session, command: Command, args: Arg
     transaction.queue.push(Queued { spec: command.spec, id: command.id, args });
     if transaction.memory as u64 > services.config.client_query_buffer_limit() {
         tracing::warn!(client = session.client.id.0, "query buffer limit reached by MULTI, closing the client");
+        services.stats.query_buffers_exceeded.fetch_add(1, Ordering::Relaxed);
         session.then = Then::Close;
     }
+    session.client.queued_memory.store(transaction.memory, Ordering::Relaxed);
     session.client.queued.store(i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
 }
 
@@ -232,11 +239,13 @@ struct Refusal {
 /// Finds the command and checks that it may run; leaves `args` behind its name.
 fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Result<Command, Refusal> {
     let name = args.next_optional().unwrap_or_default();
-    let Some((spec, id)) = table::lookup(name) else {
-        return Err(Refusal { command: None, error: unknown_command(name, *args), denial: None });
+    let unnamed = |error| Refusal { command: None, error, denial: None };
+    let Some((spec, id)) = services.renames.original(name).and_then(table::lookup) else {
+        // What a browser sends when a page makes it speak to this server.
+        let is_attack = [&b"post"[..], b"host:"].iter().any(|word| name.eq_ignore_ascii_case(word));
+        return Err(unnamed(if is_attack { CommandError::Attack } else { unknown_command(name, *args) }));
     };
-    let (spec, id) =
-        resolve_subcommand(spec, id, args).map_err(|error| Refusal { command: None, error, denial: None })?;
+    let (spec, id) = resolve_subcommand(name, spec, id, args).map_err(unnamed)?;
     let refuse = |error| Err(Refusal { command: Some((spec, id)), error, denial: None });
     if !spec.accepts(args.argc()) {
         return refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name)));
@@ -273,15 +282,15 @@ fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Res
 
 /// Whether `enable-debug-command` lets this client use DEBUG.
 fn may_debug(services: &Services, session: &Session) -> bool {
-    let client = &session.client;
-    match services.config.enable_debug_command().to_ascii_lowercase().as_str() {
+    match services.config.enable_debug_command() {
         "yes" => true,
-        "local" => client.is_unix_socket || client.address.starts_with("127.") || client.address.starts_with("[::1]"),
+        "local" => session.client.is_local(),
         _ => false,
     }
 }
 
 fn resolve_subcommand(
+    called: &[u8],
     spec: &'static Spec,
     id: CommandId,
     args: &mut Args<'_>,
@@ -291,7 +300,7 @@ fn resolve_subcommand(
     }
     let Some(name) = args.next_optional() else { return Ok((spec, id)) };
     table::lookup_subcommand(spec, id, name).ok_or_else(|| {
-        let help = format!("'. Try {} HELP.", spec.name.to_ascii_uppercase());
+        let help = format!("'. Try {} HELP.", called.to_ascii_uppercase().escape_ascii());
         CommandError::quoting("ERR unknown subcommand '", first_bytes(name, QUOTED), &help)
     })
 }

@@ -3,11 +3,10 @@
 #[cfg(feature = "jemalloc")]
 mod allocator;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use hashd::config::{Config, Startup};
-use hashd::server;
+use hashd::server::{self, logging};
 
 fn main() -> ExitCode {
     #[cfg(feature = "jemalloc")]
@@ -18,8 +17,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Startup::Run(config)) => {
-            start_logging(&config);
-            match server::run(config) {
+            let outcome = logging::start(&config).and_then(|()| server::run(config));
+            match outcome {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!(%error, "cannot serve");
@@ -33,18 +32,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Logs to standard output at `loglevel`, as text or JSON by `logformat`.
-fn start_logging(config: &Config) {
-    let level = match config.loglevel() {
-        "debug" => tracing::Level::TRACE,
-        "verbose" => tracing::Level::DEBUG,
-        "notice" => tracing::Level::INFO,
-        "warning" => tracing::Level::WARN,
-        _ => return,
-    };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(std::io::stdout().is_terminal());
-    if config.logformat() == "json" { builder.json().init() } else { builder.init() }
 }

@@ -1,152 +1,151 @@
 //! Wiring: builds the services, starts listeners, workers and background tasks, and stops them in order.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod background;
+pub mod logging;
+mod supervisor;
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::clock::Clock;
 use crate::commands::table;
-use crate::config::Config;
-use crate::net::listener::{Dealer, bind_tcp, bind_unix};
+use crate::config::{Config, StartupError};
+use crate::net::edge::{Listeners, allow_open_files};
+use crate::net::listener::Dealer;
 use crate::net::worker::Worker;
-use crate::services::{HASHD_VERSION, Services};
-use crate::store::{HashLimits, Keyspace};
-
-/// How often the background looks for what is due.
-const EXPIRE_EVERY: Duration = Duration::from_millis(100);
-
-/// How often it looks for what is to be freed.
-const FREE_EVERY: Duration = Duration::from_millis(20);
-
-/// How often it looks whether templates still pay.
-const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
-
-/// How long expiry may take each time: a quarter of one core.
-const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
+use crate::services::renames::Renames;
+use crate::services::{HASHD_VERSION, Services, hash_limits};
+use crate::store::Keyspace;
 
 /// Runs the server until a signal or SHUTDOWN stops it.
-pub fn run(config: Config) -> std::io::Result<()> {
-    allow_open_files(&config);
+pub fn run(config: Config) -> io::Result<()> {
+    log_panics();
+    fit_to_open_files(&config);
     let config = Arc::new(config);
     let databases = config.databases();
-    let keyspace = Arc::new(Keyspace::new(databases, limits(&config)));
+    let keyspace = Arc::new(Keyspace::new(databases, hash_limits(&config)));
     let clock = Arc::new(Clock::system());
-    let services = Arc::new(Services::new(config, keyspace, clock, &table::acl_categories()));
-    services.acl.load_at_start(&services).map_err(std::io::Error::other)?;
+    let mut services = Services::new(Arc::clone(&config), keyspace, clock, &table::acl_categories());
+    services.renames = renames(&config).map_err(io::Error::other)?;
+    services.acl.load_at_start(&services).map_err(io::Error::other)?;
+    let services = Arc::new(services);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(services))
 }
 
-async fn serve(services: Arc<Services>) -> std::io::Result<()> {
+async fn serve(services: Arc<Services>) -> io::Result<()> {
     let config = Arc::clone(&services.config);
-    let port = config.port();
-    let backlog = u32::try_from(config.tcp_backlog()).unwrap_or(511);
-    let tcp = if port == 0 { Vec::new() } else { bind_tcp(&config.bind(), port, backlog)? };
-    let path = config.unixsocket();
-    let unix = if path.is_empty() { None } else { Some(bind_unix(&path, socket_mode(&config))?) };
-
+    let mut signals = Signals::new()?;
     let workers = config.io_threads().max(1);
     let workers: Vec<Worker> =
         (0..workers).map(|index| Worker::start(index, Arc::clone(&services))).collect::<Result<_, _>>()?;
     let threads = workers.len();
     let dealer = Arc::new(Dealer::new(workers, Arc::clone(&services)));
-    let mut tasks = tokio::task::JoinSet::new();
-    for listener in tcp {
-        let dealer = Arc::clone(&dealer);
-        tasks.spawn(async move { dealer.accept_tcp(listener).await });
-    }
-    if let Some(listener) = unix {
-        let (dealer, path) = (Arc::clone(&dealer), path.clone());
-        tasks.spawn(async move { dealer.accept_unix(listener, path).await });
-    }
-    start_expiry(&services)?;
-    start_freeing(&services)?;
-    tracing::info!(version = HASHD_VERSION, port, bind = config.bind(), threads, "ready to accept connections");
+    let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
+    background::start(&services)?;
+    let _pid_file = PidFile::write(config.pidfile());
+    let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
+    tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "ready to accept connections");
+    supervisor::ready(&config);
     services.memory.note_ready(services.clock.now());
 
-    let why = stop_signal(&services).await?;
+    let why = signals.next(&services).await;
     tracing::info!(why, "stopping");
-    tasks.shutdown().await;
-    if !path.is_empty() {
-        drop(std::fs::remove_file(&path));
-    }
-    if let Ok(dealer) = Arc::try_unwrap(dealer) {
-        dealer.stop();
+    supervisor::stopping(&config);
+    let patience = Duration::from_secs(u64::try_from(config.shutdown_timeout()).unwrap_or(0));
+    let stopped = tokio::task::spawn_blocking(move || {
+        listeners.close();
+        services.end_connections();
+        dealer.stop(patience);
+    });
+    tokio::select! {
+        stopped = stopped => stopped?,
+        _ = signals.interrupt.recv() => {
+            tracing::warn!("interrupted again, exiting at once");
+            std::process::exit(1);
+        }
     }
     tracing::info!("bye");
     Ok(())
 }
 
-async fn stop_signal(services: &Services) -> std::io::Result<&'static str> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = services.shutdown.notified() => "SHUTDOWN",
-    })
-}
+/// `pidfile`, which goes when the server does.
+struct PidFile(String);
 
-/// Reclaims what is due, on a thread of its own, in slices that hold one shard for microseconds.
-fn start_expiry(services: &Arc<Services>) -> std::io::Result<()> {
-    let services = Arc::downgrade(services);
-    std::thread::Builder::new().name("expire".into()).spawn(move || {
-        while let Some(services) = services.upgrade() {
-            services.keyspace.set_limits(limits(&services.config));
-            services.memory.sample(services.clock.now());
-            if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
-                let started = Instant::now();
-                let now = services.clock.now();
-                services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);
-                services.changes.tracking.broadcast();
+impl PidFile {
+    /// Writes the process id, if a path is given. That it cannot be written is no reason not to serve, as in Redis.
+    fn write(path: String) -> Option<Self> {
+        if path.is_empty() {
+            return None;
+        }
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                tracing::warn!(%error, path, "cannot write the pid file");
+                None
             }
-            drop(services);
-            std::thread::sleep(EXPIRE_EVERY);
         }
-    })?;
-    Ok(())
-}
-
-/// Frees what has been removed and is big, on a thread of its own.
-fn start_freeing(services: &Arc<Services>) -> std::io::Result<()> {
-    let services = Arc::downgrade(services);
-    std::thread::Builder::new().name("free".into()).spawn(move || {
-        let mut looked = Instant::now();
-        while let Some(services) = services.upgrade() {
-            services.keyspace.free_removed();
-            if looked.elapsed() > LOOK_AT_TEMPLATES_EVERY {
-                services.keyspace.give_up_rare_templates();
-                looked = Instant::now();
-            }
-            drop(services);
-            std::thread::sleep(FREE_EVERY);
-        }
-    })?;
-    Ok(())
-}
-
-/// Raises the process's limit of open files to what `maxclients` needs, as far as it may.
-fn allow_open_files(config: &Config) {
-    /// Files that are not clients: listeners, runtimes, standard streams (`CONFIG_MIN_RESERVED_FDS` of Redis).
-    const RESERVED: u64 = 32;
-    let wanted = config.maxclients() as u64 + RESERVED;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit < wanted => {
-            tracing::warn!(limit, maxclients = config.maxclients(), "the limit of open files is below maxclients");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
 }
 
-fn limits(config: &Config) -> HashLimits {
-    HashLimits {
-        max_listpack_entries: config.hash_max_listpack_entries(),
-        max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
     }
 }
 
-/// `unixsocketperm`; 0 leaves the permissions to the umask.
-fn socket_mode(config: &Config) -> Option<u32> {
-    let mode = config.unixsocketperm();
-    (mode != 0).then_some(mode)
+/// What asks the server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits until the server is to stop; gives the reason.
+    async fn next(&mut self, services: &Services) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            () = services.shutdown.notified() => "SHUTDOWN",
+        }
+    }
+}
+
+/// The commands that `rename-command` gives other names, or none.
+fn renames(config: &Config) -> Result<Renames, StartupError> {
+    let mut renames = Renames::default();
+    for renaming in config.renamed_commands() {
+        let known = renames.original(&renaming.command).and_then(table::lookup);
+        let outcome = match known {
+            Some((spec, _)) => renames.rename(spec.name, &renaming.target, |name| table::lookup(name).is_some()),
+            None => Err("No such command in rename-command"),
+        };
+        outcome.map_err(|problem| renaming.refused(problem))?;
+    }
+    Ok(renames)
+}
+
+/// A panic ends the connection whose command it is; the log says where it was, and then which command.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        tracing::error!(thread = thread.name().unwrap_or_default(), "{panic}");
+    }));
+}
+
+/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
+fn fit_to_open_files(config: &Config) {
+    let wanted = config.maxclients();
+    let possible = allow_open_files(wanted);
+    if possible < wanted {
+        tracing::warn!(wanted, maxclients = possible, "maxclients has been reduced to fit the limit of open files");
+        // It is within bounds, as it is less than what there was.
+        drop(config.set(&[(b"maxclients", possible.to_string().as_bytes())]));
+    }
 }

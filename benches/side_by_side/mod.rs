@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod cores;
 pub(crate) mod large;
 pub(crate) mod memory;
+pub(crate) mod overload;
 pub(crate) mod requests;
 pub(crate) mod results;
 pub(crate) mod scans;

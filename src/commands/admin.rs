@@ -1,82 +1,12 @@
-//! Commands for running the server: configuration, time, memory, modules, shutdown.
+//! Commands for running the server: time, memory, modules, shutdown.
 
 use std::sync::atomic::Ordering;
 
 use super::reply_help;
-use crate::base::{clock, glob};
+use crate::base::clock;
 use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::services::REDIS_VERSION;
-use crate::store::HashLimits;
-
-/// `CONFIG GET parameter [parameter ...]` -> map: names and values of the parameters that match the patterns.
-pub fn config_get(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let patterns: Vec<&[u8]> = args.rest().collect();
-    let found = ctx.services.config.get(&patterns, glob::matches_ignore_case);
-    ctx.reply.map(found.len());
-    for (name, value) in found {
-        ctx.reply.bulk(name.as_bytes());
-        ctx.reply.bulk(value.as_bytes());
-    }
-    Ok(())
-}
-
-/// `CONFIG SET parameter value [parameter value ...]` -> OK: changes all of the parameters or none.
-pub fn config_set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    if !args.remaining().is_multiple_of(2) {
-        return Err(CommandError::Syntax);
-    }
-    let pairs: Vec<(&[u8], &[u8])> = args.pairs().collect();
-    let changed = ctx.services.config.set(&pairs).map_err(CommandError::text)?;
-    if changed.iter().any(|name| name.starts_with("hash-max-")) {
-        apply_hash_limits(ctx);
-    }
-    if changed.contains(&"notify-keyspace-events") {
-        ctx.services.changes.notifications.apply_configuration(&ctx.services.keyspace);
-    }
-    if changed.contains(&"requirepass") {
-        ctx.services.acl.require_password(&ctx.services.config.requirepass());
-    }
-    ctx.reply.ok();
-    Ok(())
-}
-
-/// Tells the keyspace up to which sizes hashes stay compact.
-fn apply_hash_limits(ctx: &Context<'_>) {
-    let config = &ctx.services.config;
-    ctx.services.keyspace.set_limits(HashLimits {
-        max_listpack_entries: config.hash_max_listpack_entries(),
-        max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
-    });
-}
-
-/// `CONFIG RESETSTAT` -> OK: sets the counters that INFO reports to zero.
-pub fn config_resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    ctx.services.stats.reset();
-    let store = &ctx.services.keyspace.stats;
-    for counter in [&store.expired_keys, &store.expired_fields] {
-        counter.store(0, Ordering::Relaxed);
-    }
-    ctx.reply.ok();
-    Ok(())
-}
-
-/// `CONFIG HELP` -> array: what the subcommands do.
-pub fn config_help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    reply_help(
-        ctx.reply,
-        "CONFIG",
-        &[
-            "GET <pattern>",
-            "    Return parameters matching the glob-like <pattern> and their values.",
-            "SET <directive> <value>",
-            "    Set the configuration <directive> to <value>.",
-            "RESETSTAT",
-            "    Reset statistics reported by the INFO command.",
-        ],
-    );
-    Ok(())
-}
 
 /// `MONITOR` -> OK, and from then on a line for every command that any client runs, until RESET.
 ///

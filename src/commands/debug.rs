@@ -24,6 +24,7 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             digest_value(ctx, args);
             Ok(())
         }
+        (b"panic", 0) => panic(ctx),
         (b"help", 0) => {
             help(ctx);
             Ok(())
@@ -42,6 +43,12 @@ fn sleep(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     ctx.session.then = Then::Sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     ctx.reply.ok();
     Ok(())
+}
+
+/// `DEBUG PANIC`: shows what a mistake in a command does: it closes its client, where Redis's crashes the server.
+#[expect(clippy::panic, reason = "it is what is asked for")]
+fn panic(ctx: &mut Context<'_>) -> Outcome {
+    panic!("asked for by client {}", ctx.session.client.id.0)
 }
 
 /// `DEBUG SET-ACTIVE-EXPIRE|PAUSE-CRON|SET-ALLOW-ACCESS-EXPIRED 0|1`. Expiry is all that the cron job does, so that
@@ -171,6 +178,8 @@ fn help(ctx: &mut Context<'_>) {
             "    unit tests to simulate Redis errors.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
+            "PANIC",
+            "    Make the command fail as a mistake in it would: its client is closed.",
             "PROTOCOL <type>",
             "    Reply with a test value of the specified type. <type> can be: string,",
             "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",

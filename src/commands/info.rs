@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock;
 use crate::base::memory::machine_bytes;
+use crate::config::Config;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::acl::log::Reason;
 use crate::services::clients::Client;
@@ -87,13 +88,44 @@ fn server(text: &mut Text, ctx: &Context<'_>) {
     text.line("multiplexing_api", "epoll");
     text.line("process_id", std::process::id());
     text.line("run_id", &services.run_id);
+    text.line("process_supervised", supervisor(services.config.supervised()));
     text.line("tcp_port", services.config.port());
     text.line("server_time_usec", clock::unix_micros());
     text.line("uptime_in_seconds", uptime);
     text.line("uptime_in_days", uptime / 86_400);
     let executable = std::env::current_exe().map(|path| path.display().to_string());
     text.line("executable", executable.unwrap_or_default());
+    let file = services.config.file().map(|path| path.display().to_string());
+    text.line("config_file", file.unwrap_or_default());
     text.line("io_threads_active", i32::from(services.config.io_threads() > 1));
+    listeners(text, &services.config);
+}
+
+/// Who is told that the server is ready.
+fn supervisor(configured: &'static str) -> &'static str {
+    match configured {
+        "auto" if std::env::var_os("NOTIFY_SOCKET").is_some() => "systemd",
+        "auto" | "no" => "no",
+        other => other,
+    }
+}
+
+/// One line for each kind of socket that is listened on.
+fn listeners(text: &mut Text, config: &Config) {
+    let addresses: Vec<String> = config.bind().split_whitespace().map(|word| format!("bind={word}")).collect();
+    let mut kinds = Vec::new();
+    for (name, port) in [("tcp", config.port()), ("tls", config.tls_port())] {
+        if port != 0 {
+            kinds.push(format!("name={name},{},port={port}", addresses.join(",")));
+        }
+    }
+    let path = config.unixsocket();
+    if !path.is_empty() {
+        kinds.insert(1.min(kinds.len()), format!("name=unix,bind={path}"));
+    }
+    for (index, kind) in kinds.iter().enumerate() {
+        text.line(&format!("listener{index}"), kind);
+    }
 }
 
 fn clients(text: &mut Text, ctx: &Context<'_>) {
@@ -161,6 +193,7 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.counter("expired_subkeys", &store.expired_fields);
     text.counter("expired_keys", &store.expired_keys);
     text.line("evicted_keys", 0);
+    text.counter("evicted_clients", &server.clients_evicted);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
     let templates = TemplateStats::now();
@@ -179,6 +212,9 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     {
         text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
     }
+    text.counter("client_query_buffer_limit_disconnections", &server.query_buffers_exceeded);
+    text.counter("client_output_buffer_limit_disconnections", &server.output_buffers_exceeded);
+    text.counter("command_panics", &server.panics);
 }
 
 fn replication(text: &mut Text, _ctx: &Context<'_>) {

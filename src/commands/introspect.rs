@@ -7,6 +7,7 @@ use crate::base::glob;
 use crate::handler::ReplyWriter;
 use crate::handler::spec::KeyFlags;
 use crate::handler::{Acl, Args, CommandError, CommandFlags, Context, KeySpec, Outcome, Spec};
+use crate::services::Services;
 use crate::services::stats::CommandId;
 
 /// Flags in the order in which Redis lists them.
@@ -49,7 +50,7 @@ const SYSTEM_COMMANDS: &[&str] = &["debug"];
 
 /// `COMMAND` -> array: one entry for each command.
 pub fn command(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    let commands = table::top_level();
+    let commands = named_commands(ctx.services);
     ctx.reply.array(commands.len());
     for (spec, id) in commands {
         write_info(ctx.reply, spec, id);
@@ -59,7 +60,7 @@ pub fn command(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 
 /// `COMMAND COUNT` -> integer: number of commands, subcommands not counted.
 pub fn count(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    ctx.reply.count(table::top_level().len());
+    ctx.reply.count(named_commands(ctx.services).len());
     Ok(())
 }
 
@@ -71,7 +72,7 @@ pub fn info(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let names = args.rest();
     ctx.reply.array(names.len());
     for name in names {
-        match table::lookup_full_name(name) {
+        match find(ctx.services, name) {
             Some((spec, id)) => write_info(ctx.reply, spec, id),
             None => ctx.reply.null(),
         }
@@ -82,9 +83,9 @@ pub fn info(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `COMMAND DOCS [name ...]` -> map: documentation by name, without the unknown ones; all commands without names.
 pub fn docs(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let found: Vec<&'static Spec> = if args.is_empty() {
-        table::top_level().map(|(spec, _)| spec).collect()
+        named_commands(ctx.services).into_iter().map(|(spec, _)| spec).collect()
     } else {
-        args.rest().filter_map(table::lookup_full_name).map(|(spec, _)| spec).collect()
+        args.rest().filter_map(|name| find(ctx.services, name)).map(|(spec, _)| spec).collect()
     };
     ctx.reply.map(found.len());
     for spec in found {
@@ -95,36 +96,34 @@ pub fn docs(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]` -> array: names, with subcommands.
 pub fn list(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut names: Vec<&'static str> = Vec::new();
-    if args.is_empty() {
-        names = table::names();
-    } else if args.remaining() == 3 && args.take_word("filterby") {
+    let mut commands: Vec<&'static Spec> = table::all().map(|(spec, _)| spec).collect();
+    commands.retain(|spec| !ctx.services.renames.is_disabled(spec.full_name.split('|').next().unwrap_or_default()));
+    if args.remaining() == 3 && args.take_word("filterby") {
         if args.take_word("module") {
             args.next_bytes()?;
+            commands.clear();
         } else if args.take_word("aclcat") {
             let category = Acl::named(args.next_bytes()?);
-            let is_in = |spec: &Spec| category.is_some_and(|category| spec.acl.contains(category));
-            names = table::all().filter(|(spec, _)| is_in(spec)).map(|(spec, _)| spec.full_name).collect();
+            commands.retain(|spec| category.is_some_and(|category| spec.acl.contains(category)));
         } else if args.take_word("pattern") {
             let pattern = args.next_bytes()?;
-            names = table::names();
-            names.retain(|name| glob::matches_ignore_case(pattern, name.as_bytes()));
+            commands.retain(|spec| glob::matches_ignore_case(pattern, spec.full_name.as_bytes()));
         } else {
             return Err(CommandError::Syntax);
         }
-    } else {
+    } else if !args.is_empty() {
         return Err(CommandError::Syntax);
     }
-    ctx.reply.array(names.len());
-    for name in names {
-        ctx.reply.bulk(name.as_bytes());
+    ctx.reply.array(commands.len());
+    for spec in commands {
+        ctx.reply.bulk(spec.full_name.as_bytes());
     }
     Ok(())
 }
 
 /// `COMMAND GETKEYS command [arg ...]` -> array: the keys among the arguments.
 pub fn getkeys(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(args)?;
+    let keys = keys_of(ctx.services, args)?;
     ctx.reply.array(keys.len());
     for (key, _) in keys {
         ctx.reply.bulk(key);
@@ -134,7 +133,7 @@ pub fn getkeys(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `COMMAND GETKEYSANDFLAGS command [arg ...]` -> array: pairs of a key and what the command does with it.
 pub fn getkeysandflags(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let keys = keys_of(args)?;
+    let keys = keys_of(ctx.services, args)?;
     ctx.reply.array(keys.len());
     for (key, spec) in keys {
         ctx.reply.array(2);
@@ -173,12 +172,23 @@ pub fn help(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// The commands that are no subcommands and that clients may use: `rename-command` takes some away.
+fn named_commands(services: &Services) -> Vec<(&'static Spec, CommandId)> {
+    table::top_level().filter(|(spec, _)| !services.renames.is_disabled(spec.name)).collect()
+}
+
+/// What clients call `name`, which may be the full name of a subcommand.
+fn find(services: &Services, name: &[u8]) -> Option<(&'static Spec, CommandId)> {
+    let (container, rest) = name.split_at(name.iter().position(|&byte| byte == b'|').unwrap_or(name.len()));
+    table::lookup_full_name(&[services.renames.original(container)?, rest].concat())
+}
+
 /// The keys among the arguments of the command that the remaining arguments make up.
-fn keys_of<'a>(args: &mut Args<'a>) -> Result<Vec<(&'a [u8], KeySpec)>, CommandError> {
+fn keys_of<'a>(services: &Services, args: &mut Args<'a>) -> Result<Vec<(&'a [u8], KeySpec)>, CommandError> {
     const UNKNOWN: CommandError = CommandError::Fixed("ERR Invalid command specified");
     let request: Vec<&[u8]> = args.rest().collect();
     let name = request.first().ok_or(UNKNOWN)?;
-    let (mut spec, id) = table::lookup(name).ok_or(UNKNOWN)?;
+    let (mut spec, id) = services.renames.original(name).and_then(table::lookup).ok_or(UNKNOWN)?;
     if let Some(subcommand) = request.get(1).filter(|_| !spec.subcommands.is_empty()) {
         (spec, _) = table::lookup_subcommand(spec, id, subcommand).ok_or(UNKNOWN)?;
     }

@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod admin;
 pub mod client;
+pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod hash;

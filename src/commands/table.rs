@@ -12,7 +12,9 @@ pub mod syntax;
 pub use find::{acl_categories, all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
-use super::{acl, admin, client, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait};
+use super::{
+    acl, admin, client, config, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait,
+};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::spec::Channels;
 use crate::handler::{Acl, CommandFlags, Spec};
@@ -457,17 +459,20 @@ commands! {
     Config => container("config").server()
         .doc("2.0.0", "Depends on subcommand.", "A container for server configuration commands.", "")
     => {
-        ConfigGet => other("config|get", -3, admin::config_get).any_state().admin().noscript().server()
+        ConfigGet => other("config|get", -3, config::get).any_state().admin().noscript().server()
             .doc("2.0.0", "O(N) when N is the number of configuration parameters provided",
                 "Returns the effective values of configuration parameters.", "parameter [parameter ...]"),
-        ConfigSet => other("config|set", -4, admin::config_set).any_state().admin().noscript().server()
+        ConfigSet => other("config|set", -4, config::set).any_state().admin().noscript().server()
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .doc("2.0.0", "O(N) when N is the number of configuration parameters provided",
                 "Sets configuration parameters in-flight.", "parameter value [parameter value ...]=data"),
-        ConfigResetStat => other("config|resetstat", 2, admin::config_resetstat).any_state().admin().noscript()
+        ConfigResetStat => other("config|resetstat", 2, config::resetstat).any_state().admin().noscript()
             .server().tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .doc("2.0.0", "O(1)", "Resets the server's statistics.", ""),
-        ConfigHelp => other("config|help", 2, admin::config_help).any_state().server()
+        ConfigRewrite => other("config|rewrite", 2, config::rewrite).any_state().admin().noscript()
+            .server().tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .doc("2.8.0", "O(1)", "Persists the effective configuration to file.", ""),
+        ConfigHelp => other("config|help", 2, config::help).any_state().server()
             .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
     };
     Acl => container("acl").server()

@@ -275,10 +275,10 @@ table! {
 
     // Process.
     daemonize: bool() = "no", Fixed, [], "Run in the background (no effect).";
-    supervised: choice(SUPERVISORS) = "no", Fixed, [], "Supervisor to tell that the server is ready (no effect).";
+    supervised: choice(SUPERVISORS) = "no", Fixed, [], "Supervisor to tell that the server is ready: systemd, or auto to find out.";
     pidfile: text() = "", Fixed, [], "File to write the process id to.";
     dir: special(Kind::Directory) = "", Guarded, [], "Working directory.";
-    shutdown_timeout: count(0, INT) = "10", Live, [], "Seconds a shutdown waits for replicas (no effect).";
+    shutdown_timeout: count(0, INT) = "10", Live, [], "Seconds a shutdown waits for what still runs.";
     shutdown_on_sigint: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGINT shuts the server down (no effect).";
     shutdown_on_sigterm: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGTERM shuts the server down (no effect).";
     always_show_logo: bool() = "no", Fixed, [], "Show the logo at start-up (no effect).";
@@ -376,26 +376,26 @@ table! {
     cluster_slot_migration_write_pause_timeout: int(0, LONG) = "10000", Live, [], "Cluster mode (no effect).";
 
     // TLS.
-    tls_port: port() = "0", Live, [], "TLS (no effect).";
-    tls_cert_file: text() = "", Live, [], "TLS (no effect).";
-    tls_key_file: text() = "", Live, [], "TLS (no effect).";
-    tls_key_file_pass: text() = "", Live, [], "TLS (no effect).";
+    tls_port: port() = "0", Live, [], "TCP port to listen on for TLS, 0 for none.";
+    tls_cert_file: text() = "", Live, [], "Certificate chain of the server, PEM.";
+    tls_key_file: text() = "", Live, [], "Private key of the server, PEM.";
+    tls_key_file_pass: text() = "", Live, [], "Password of the private key; encrypted keys are refused.";
     tls_client_cert_file: text() = "", Live, [], "TLS (no effect).";
     tls_client_key_file: text() = "", Live, [], "TLS (no effect).";
     tls_client_key_file_pass: text() = "", Live, [], "TLS (no effect).";
     tls_dh_params_file: text() = "", Live, [], "TLS (no effect).";
-    tls_ca_cert_file: text() = "", Live, [], "TLS (no effect).";
-    tls_ca_cert_dir: text() = "", Live, [], "TLS (no effect).";
-    tls_auth_clients: choice(&["no", "yes", "optional"]) = "yes", Live, [], "TLS (no effect).";
+    tls_ca_cert_file: text() = "", Live, [], "Certificates that those of clients must descend from, PEM.";
+    tls_ca_cert_dir: text() = "", Live, [], "Folder of such certificates.";
+    tls_auth_clients: choice(&["no", "yes", "optional"]) = "yes", Live, [], "Whether TLS clients must show a certificate.";
     tls_auth_clients_user: choice(&["CN", "off"]) = "off", Live, [], "TLS (no effect).";
     tls_replication: bool() = "no", Live, [], "TLS (no effect).";
     tls_cluster: bool() = "no", Live, [], "TLS (no effect).";
-    tls_protocols: text() = "", Live, [], "TLS (no effect).";
-    tls_ciphers: text() = "", Live, [], "TLS (no effect).";
-    tls_ciphersuites: text() = "", Live, [], "TLS (no effect).";
-    tls_prefer_server_ciphers: bool() = "no", Live, [], "TLS (no effect).";
-    tls_session_caching: bool() = "yes", Live, [], "TLS (no effect).";
-    tls_session_cache_size: int(0, INT) = "20480", Live, [], "TLS (no effect).";
+    tls_protocols: text() = "", Live, [], "Versions of TLS spoken, of TLSv1.2 and TLSv1.3; both by default.";
+    tls_ciphers: text() = "", Live, [], "Ciphers of TLS 1.2, by their names in OpenSSL.";
+    tls_ciphersuites: text() = "", Live, [], "Ciphers of TLS 1.3.";
+    tls_prefer_server_ciphers: bool() = "no", Live, [], "Prefer the order of the server's ciphers to the client's.";
+    tls_session_caching: bool() = "yes", Live, [], "Let TLS clients resume sessions.";
+    tls_session_cache_size: int(0, INT) = "20480", Live, [], "TLS sessions remembered.";
     tls_session_cache_timeout: int(0, INT) = "300", Live, [], "TLS (no effect).";
     max_new_tls_connections_per_cycle: int(1, 1000) = "1", Live, [], "TLS (no effect).";
 }

@@ -86,7 +86,8 @@ fn files_may_include_rename_and_declare_users() {
     let config = start(&[&outer], &[]).unwrap();
     assert_eq!(config.io_threads(), 3);
     assert_eq!(config.requirepass(), "a b");
-    assert_eq!(config.renamed_commands(), [(b"FLUSHALL".to_vec(), vec![])]);
+    let [renaming] = config.renamed_commands() else { panic!("{:?}", config.renamed_commands()) };
+    assert_eq!((renaming.command.as_slice(), renaming.target.as_slice()), (&b"FLUSHALL"[..], &b""[..]));
     assert_eq!(config.users(), [[b"ann".to_vec(), b"on".to_vec(), b"nopass".to_vec()]]);
     for path in [inner, outer] {
         std::fs::remove_file(path).unwrap();
@@ -187,7 +188,10 @@ fn protected_parameters_open_to_local_clients() {
     let config = start(&["--enable-protected-configs", "local"], &[]).unwrap();
     let pairs: [(&[u8], &[u8]); 1] = [(b"dbfilename", b"x.rdb")];
     assert!(config.set_from(&pairs, Origin::Remote).is_err());
-    assert_eq!(config.set_from(&pairs, Origin::Local), Ok(vec!["dbfilename"]));
+    let change = config.set_from(&pairs, Origin::Local).unwrap();
+    assert_eq!((change.names.as_slice(), config.dbfilename()), (&["dbfilename"][..], "x.rdb".to_owned()));
+    config.undo(change);
+    assert_eq!(config.dbfilename(), "dump.rdb");
 }
 
 #[test]

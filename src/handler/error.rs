@@ -44,6 +44,9 @@ pub enum CommandError {
     /// An expire time that does not fit; holds the full command name.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpire(&'static str),
+    /// `POST` or `Host:`: the client is closed without a word.
+    #[error("ERR possible security attack")]
+    Attack,
     /// Any other fixed text, complete with its code word.
     #[error("{0}")]
     Fixed(&'static str),

@@ -139,6 +139,7 @@ impl Session {
     /// Leaves the state that MULTI began; gives what has been queued.
     pub fn end_transaction(&mut self) -> Option<Transaction> {
         self.client.queued.store(-1, Ordering::Relaxed);
+        self.client.queued_memory.store(0, Ordering::Relaxed);
         self.transaction.take()
     }
 

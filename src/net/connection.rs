@@ -1,12 +1,15 @@
-//! One client's loop: read, decode everything there is, run it, write all replies at once.
+//! One client's loop: read, decode everything there is, run it, write all replies at once. One loop for every kind of
+//! stream, compiled for each.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::work::{Stop, Work};
@@ -19,13 +22,16 @@ use crate::services::clients::Client;
 use crate::services::mailbox::Unblock;
 use crate::services::stats::WorkerCounters;
 
+/// How long saying goodbye may take a client that does not read.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What clients are connected by: TCP, TLS, or a unix socket.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for S {}
+
 /// Serves one client until it leaves or is told to.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    services: Arc<Services>,
-    client: Arc<Client>,
-    counters: Arc<WorkerCounters>,
-) {
+pub async fn serve<S: Stream>(stream: S, services: Arc<Services>, client: Arc<Client>, counters: Arc<WorkerCounters>) {
     let id = client.id;
     // Wakes this task for as long as it lives: a task's waker does not change.
     poll_fn(|cx| {
@@ -52,24 +58,39 @@ enum Woken {
     Gone,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     async fn run(&mut self, mut work: Work) -> std::io::Result<()> {
         loop {
             if matches!(self.wait(&mut work, None).await?, Woken::Gone) {
                 return Ok(());
             }
             loop {
-                let stop = work.execute();
+                let Ok(stop) = catch_unwind(AssertUnwindSafe(|| work.execute())) else {
+                    work.note_panic();
+                    return Ok(());
+                };
                 if stop == Stop::Long {
-                    // Meanwhile the worker serves others; a panic in there ends this connection alone.
+                    // Meanwhile the worker serves others.
                     let long = tokio::task::spawn_blocking(move || {
-                        work.run_long();
-                        work
+                        let outcome = catch_unwind(AssertUnwindSafe(|| work.run_long()));
+                        (work, outcome.is_ok())
                     });
-                    work = long.await?;
+                    let is_done;
+                    (work, is_done) = long.await?;
+                    if !is_done {
+                        work.note_panic();
+                        return Ok(());
+                    }
                 }
                 if !self.follow_up(&mut work, stop).await? {
                     return Ok(());
+                }
+                if work.services.is_stopping() {
+                    self.send(&mut work, Unread::Waits).await?;
+                    return self.close(&mut work).await;
+                }
+                if stop == Stop::Full || work.has_had_its_turns() {
+                    tokio::task::yield_now().await;
                 }
                 if stop == Stop::Drained {
                     break;
@@ -85,13 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Then::Sleep(duration) = then {
             tokio::time::sleep(duration).await;
         }
-        self.send(work).await?;
+        self.send(work, if then == Then::Close { Unread::Waits } else { Unread::Gathers }).await?;
         match then {
             Then::Continue | Then::Sleep(_) => {}
             Then::Close => {
-                // Whoever sees the connection closed finds nothing left of it.
-                leave(&work.services, &mut work.session);
-                self.stream.shutdown().await?;
+                self.close(work).await?;
                 return Ok(false);
             }
             Then::Shutdown => {
@@ -103,30 +122,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if stop == Stop::Paused { self.sit_out_pause(work).await } else { Ok(true) }
     }
 
-    /// Waits for bytes, which it reads once, for mail, or for the deadline.
+    async fn close(&mut self, work: &mut Work) -> std::io::Result<()> {
+        // Whoever sees the connection closed finds nothing left of it.
+        leave(&work.services, &mut work.session);
+        tokio::time::timeout(GOODBYE_WITHIN, self.stream.shutdown()).await?
+    }
+
+    /// Waits for bytes, which it reads once, for mail, or for the deadline. Sends what is unsent meanwhile.
     async fn wait(&mut self, work: &mut Work, deadline: Option<UnixMillis>) -> std::io::Result<Woken> {
-        let limit = usize::try_from(work.services.config.client_query_buffer_limit()).unwrap_or(usize::MAX);
-        if work.buffer.len() > limit {
-            tracing::warn!(client = work.session.client.id.0, limit, "query buffer limit reached, closing the client");
-            return Ok(Woken::Gone);
-        }
-        work.make_room();
-        let mailbox = &work.session.client.mailbox;
-        let mut read = pin!(self.stream.read_buf(&mut work.buffer));
-        let woken =
-            poll_fn(|cx| if mailbox.has_mail() { Poll::Ready(Ok(None)) } else { read.as_mut().poll(cx).map_ok(Some) });
-        let woken = match deadline {
-            None => woken.await?,
-            Some(at) => {
-                let left = u64::try_from(at.0 - work.services.clock.now().0).unwrap_or(0);
-                match tokio::time::timeout(Duration::from_millis(left), woken).await {
-                    Ok(woken) => woken?,
-                    Err(_) => return Ok(Woken::Deadline),
-                }
+        let left = deadline.map(|at| u64::try_from(at.0 - work.services.clock.now().0).unwrap_or(0));
+        let woken = poll_fn(|cx| {
+            if work.session.client.mailbox.has_mail() {
+                return Poll::Ready(Ok(None));
             }
+            if work.unsent() > 0 && self.poll_send(cx, work)?.is_pending() && work.is_full() {
+                return Poll::Pending;
+            }
+            self.poll_read(cx, work).map_ok(Some)
+        });
+        let woken = match left {
+            None => woken.await?,
+            Some(left) => match tokio::time::timeout(Duration::from_millis(left), woken).await {
+                Ok(woken) => woken?,
+                Err(_) => return Ok(Woken::Deadline),
+            },
         };
         match woken {
-            None if mailbox.is_closed() => Ok(Woken::Gone),
+            None if work.session.client.mailbox.is_closed() => Ok(Woken::Gone),
             None => Ok(Woken::Mail),
             Some(0) => Ok(Woken::Gone),
             Some(count) => {
@@ -135,6 +157,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Woken::Bytes)
             }
         }
+    }
+
+    /// Reads once; 0 at the end of the stream, and when the client may send no more.
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<std::io::Result<usize>> {
+        let Some(most) = work.make_room() else { return Poll::Ready(Ok(0)) };
+        let mut room = (&mut work.buffer).limit(most);
+        let poll = pin!(self.stream.read_buf(&mut room)).poll(cx);
+        if poll.is_pending() {
+            work.rest();
+        }
+        poll
     }
 
     /// Waits as WAIT and WAITAOF do, while what the client sends gathers; false if it has left.
@@ -150,7 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Woken::Mail => {
                     let how = work.session.client.mailbox.take_unblock();
                     work.session.client.mailbox.collect(&mut work.reply);
-                    self.send(work).await?;
+                    self.send(work, Unread::Gathers).await?;
+                    if work.services.is_stopping() {
+                        return Ok(false);
+                    }
                     if let Some(how) = how {
                         break how;
                     }
@@ -180,22 +217,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(!matches!(woken, Woken::Gone))
     }
 
-    /// Sends what has been written, unless the client is killed meanwhile.
-    async fn send(&mut self, work: &mut Work) -> std::io::Result<()> {
-        let bytes = work.reply.as_bytes();
-        if bytes.is_empty() {
+    /// Sends what has been written, unless the client is killed meanwhile, or it may gather.
+    async fn send(&mut self, work: &mut Work, unread: Unread) -> std::io::Result<()> {
+        if work.unsent() == 0 {
             return Ok(());
         }
-        let mailbox = &work.session.client.mailbox;
-        let mut write = pin!(self.stream.write_all(bytes));
-        poll_fn(|cx| match write.as_mut().poll(cx) {
-            Poll::Pending if mailbox.is_closed() => Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into())),
+        if !work.bound_output() {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
+        poll_fn(|cx| match self.poll_send(cx, work) {
+            Poll::Pending if work.session.client.mailbox.is_closed() => {
+                Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()))
+            }
+            Poll::Pending if unread == Unread::Gathers && work.may_gather() => Poll::Ready(Ok(())),
             poll => poll,
         })
-        .await?;
-        work.session.client.bytes_out.add(bytes.len() as u64);
-        work.session.counters.bytes_out.add(bytes.len() as u64);
-        work.reply.clear();
-        Ok(())
+        .await
     }
+
+    /// Sends as much as the socket takes; ready when that is all.
+    #[inline]
+    fn poll_send(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<std::io::Result<()>> {
+        while let Some(bytes) = work.next_to_send() {
+            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => work.sent(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    work.note_unsent();
+                    return Poll::Pending;
+                }
+            }
+        }
+        // TLS may hold back what it has taken.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        work.all_sent();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What happens to replies that the client does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// The connection waits until they have been sent.
+    Waits,
+    /// The connection goes on as far as `client-output-buffer-limit` says.
+    Gathers,
 }

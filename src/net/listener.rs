@@ -1,19 +1,24 @@
-//! Accepts clients on TCP and unix sockets and deals them out to the workers in turn.
+//! Accepts clients on TCP, TLS and unix sockets and deals them out to the workers in turn.
 
 use std::io::Write;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::worker::{Incoming, Worker};
+use parking_lot::RwLock;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::worker::{Incoming, Socket, Worker};
 use crate::services::Services;
 use crate::services::clients::{Client, Peer};
 
-/// How long accepting pauses when the process has no file descriptors left.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long accepting pauses at first when the process has no file descriptors or memory left.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long it pauses at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -35,32 +40,50 @@ pub struct Dealer {
     workers: Vec<Worker>,
     next: AtomicUsize,
     services: Arc<Services>,
+    /// What TLS clients are accepted with.
+    tls: RwLock<Option<Arc<ServerConfig>>>,
+    /// Whether the last client has been turned away because of `maxclients`.
+    is_full: AtomicBool,
 }
 
 impl Dealer {
     /// A dealer for `workers`.
     pub fn new(workers: Vec<Worker>, services: Arc<Services>) -> Self {
-        Self { workers, next: AtomicUsize::new(0), services }
+        let (next, is_full) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { workers, next, services, tls: RwLock::new(None), is_full }
     }
 
-    /// Stops all workers.
-    pub fn stop(self) {
-        self.workers.into_iter().for_each(Worker::stop);
+    /// Stops all workers: they serve what runs until `patience` is over.
+    pub fn stop(&self, patience: Duration) {
+        self.workers.iter().for_each(|worker| worker.finish(patience));
+        self.workers.iter().for_each(Worker::join);
+    }
+
+    /// Has TLS clients accepted with `tls` from now on; those there are keep what they have.
+    pub fn use_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        *self.tls.write() = tls;
     }
 
     fn admit(&self, peer: Peer) -> Option<Arc<Client>> {
         let stats = &self.services.stats;
         let limit = self.services.config.maxclients();
         let client = self.services.clients.connect(peer, self.services.clock.now(), limit);
-        let counter = if client.is_some() { &stats.connections_received } else { &stats.connections_rejected };
-        counter.fetch_add(1, Ordering::Relaxed);
+        if client.is_some() {
+            stats.connections_received.fetch_add(1, Ordering::Relaxed);
+            self.is_full.store(false, Ordering::Relaxed);
+        } else {
+            stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(maxclients = limit, "max number of clients reached, turning clients away");
+            }
+        }
         client
     }
 
-    fn hand_over(&self, incoming: Incoming) {
+    fn hand_over(&self, socket: Socket, client: Arc<Client>) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) {
-            worker.hand_over(incoming);
+            worker.hand_over(Incoming { socket, client });
         }
     }
 
@@ -70,56 +93,81 @@ impl Dealer {
         config.protected_mode() && !address.ip().to_canonical().is_loopback() && self.services.acl.has_open_door()
     }
 
-    /// Accepts TCP clients for ever.
-    pub async fn accept_tcp(&self, listener: tokio::net::TcpListener) {
+    /// Accepts TCP clients for ever, with TLS if `is_secure`.
+    pub async fn accept_tcp(&self, listener: &tokio::net::TcpListener, is_secure: bool) {
+        let mut shortage = Shortage::default();
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
-                    if let Err(error) = self.take_tcp(stream, address) {
+                    shortage.end();
+                    if let Err(error) = self.take_tcp(stream, address, is_secure) {
                         tracing::debug!(%error, "a client could not be taken");
                     }
                 }
-                Err(error) => pause(&error).await,
+                Err(error) => shortage.sit_out(&error).await,
             }
         }
     }
 
-    fn take_tcp(&self, stream: tokio::net::TcpStream, address: SocketAddr) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        let mut stream = stream.into_std()?;
-        if self.protects_from(&address) {
-            return stream.write_all(PROTECTED);
+    fn take_tcp(&self, stream: tokio::net::TcpStream, address: SocketAddr, is_secure: bool) -> std::io::Result<()> {
+        let tls = if is_secure { self.tls.read().clone() } else { None };
+        if is_secure && tls.is_none() {
+            return Ok(());
         }
-        let keepalive = u64::try_from(self.services.config.tcp_keepalive()).unwrap_or(0);
-        if keepalive > 0 {
-            let time = Duration::from_secs(keepalive);
-            let options = socket2::TcpKeepalive::new().with_time(time).with_interval(time / 3).with_retries(3);
-            socket2::SockRef::from(&stream).set_tcp_keepalive(&options)?;
+        // Nobody could read what is written before the handshake.
+        let refuse = |text: &[u8]| if is_secure { Ok(0) } else { socket2::SockRef::from(&stream).send(text) };
+        if self.protects_from(&address) {
+            self.services.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            return refuse(PROTECTED).map(drop);
         }
         let peer = Peer {
             address: address.to_string(),
-            local_address: local.to_string(),
+            local_address: stream.local_addr()?.to_string(),
             fd: i64::from(stream.as_raw_fd()),
             is_unix_socket: false,
         };
-        match self.admit(peer) {
-            Some(client) => self.hand_over(Incoming::Tcp(stream, client)),
-            None => stream.write_all(TOO_MANY)?,
+        let Some(client) = self.admit(peer) else { return refuse(TOO_MANY).map(drop) };
+        let socket = self.tune(&stream).and_then(|()| stream.into_std());
+        match socket {
+            Ok(stream) => {
+                let socket = match tls {
+                    Some(tls) => Socket::Tls(stream, tls),
+                    None => Socket::Tcp(stream),
+                };
+                self.hand_over(socket, client);
+            }
+            Err(error) => {
+                self.services.clients.disconnect(client.id);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn tune(&self, stream: &tokio::net::TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let keepalive = u64::try_from(self.services.config.tcp_keepalive()).unwrap_or(0);
+        if keepalive > 0 {
+            let interval = Duration::from_secs((keepalive / 3).max(1));
+            let options = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
+            let options = options.with_interval(interval).with_retries(3);
+            socket2::SockRef::from(stream).set_tcp_keepalive(&options)?;
         }
         Ok(())
     }
 
     /// Accepts clients on a unix socket for ever.
-    pub async fn accept_unix(&self, listener: tokio::net::UnixListener, path: String) {
+    pub async fn accept_unix(&self, listener: &tokio::net::UnixListener, path: &str) {
+        let mut shortage = Shortage::default();
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    if let Err(error) = self.take_unix(stream, &path) {
+                    shortage.end();
+                    if let Err(error) = self.take_unix(stream, path) {
                         tracing::debug!(%error, "a client could not be taken");
                     }
                 }
-                Err(error) => pause(&error).await,
+                Err(error) => shortage.sit_out(&error).await,
             }
         }
     }
@@ -133,63 +181,38 @@ impl Dealer {
             is_unix_socket: true,
         };
         match self.admit(peer) {
-            Some(client) => self.hand_over(Incoming::Unix(stream, client)),
+            Some(client) => self.hand_over(Socket::Unix(stream), client),
             None => stream.write_all(TOO_MANY)?,
         }
         Ok(())
     }
 }
 
-async fn pause(error: &std::io::Error) {
-    tracing::warn!(%error, "cannot accept a client");
-    tokio::time::sleep(PAUSE).await;
+/// A time in which no client can be accepted because the process has no file descriptors or memory left. It is logged
+/// when it begins and when it ends, however many clients wait meanwhile.
+#[derive(Debug, Default)]
+struct Shortage {
+    pause: Option<Duration>,
 }
 
-/// Opens the TCP listeners for the addresses of `bind`: `*` means every IPv4 address, `::*` or `-::*` every IPv6 one;
-/// an address with a leading `-` may be unavailable.
-pub fn bind_tcp(bind: &str, port: u16, backlog: u32) -> std::io::Result<Vec<tokio::net::TcpListener>> {
-    let mut listeners = Vec::new();
-    for word in bind.split_whitespace() {
-        let (optional, name) = word.strip_prefix('-').map_or((false, word), |name| (true, name));
-        let host = match name {
-            "*" => "0.0.0.0",
-            "::*" => "::",
-            other => other,
-        };
-        let opened = (host, port).to_socket_addrs().and_then(|mut addresses| {
-            let address = addresses.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-            listen(address, backlog)
-        });
-        match opened {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if optional => tracing::debug!(%error, host, "optional address not available"),
-            Err(error) => return Err(std::io::Error::new(error.kind(), format!("{host}:{port}: {error}"))),
+impl Shortage {
+    fn end(&mut self) {
+        if self.pause.take().is_some() {
+            tracing::info!("accepting clients again");
         }
     }
-    Ok(listeners)
-}
 
-fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<tokio::net::TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+    /// Waits before the next try, longer each time. A client that has left before it was accepted is no reason to wait.
+    async fn sit_out(&mut self, error: &std::io::Error) {
+        if !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+            tracing::debug!(%error, "a client could not be accepted");
+            return;
+        }
+        if self.pause.is_none() {
+            tracing::warn!(%error, "cannot accept clients");
+        }
+        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        self.pause = Some(pause);
+        tokio::time::sleep(pause).await;
     }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(511))?;
-    tokio::net::TcpListener::from_std(socket.into())
-}
-
-/// Opens the unix socket at `path`, replacing a stale one, with the permissions `mode`.
-pub fn bind_unix(path: &str, mode: Option<u32>) -> std::io::Result<tokio::net::UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
-    if Path::new(path).exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
-        std::fs::remove_file(path)?;
-    }
-    let listener = tokio::net::UnixListener::bind(path)?;
-    if let Some(mode) = mode {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    Ok(listener)
 }

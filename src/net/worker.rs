@@ -1,8 +1,16 @@
 //! A worker: one thread with a single-threaded runtime. Its connections never move to another.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::connection;
 use crate::services::Services;
@@ -12,20 +20,39 @@ use crate::services::stats::WorkerCounters;
 /// Threads of a worker for requests that take long.
 const LONG_AT_A_TIME: usize = 4;
 
-/// A client socket on its way from the listener to its worker.
+/// How long a TLS handshake may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long threads of requests that take long are waited for when connections are no longer.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+/// A client on its way from the listener to its worker.
 #[derive(Debug)]
-pub enum Incoming {
-    /// Over TCP.
-    Tcp(std::net::TcpStream, Arc<Client>),
-    /// Over a unix socket.
-    Unix(std::os::unix::net::UnixStream, Arc<Client>),
+pub struct Incoming {
+    /// How it is connected.
+    pub socket: Socket,
+    /// Who it is.
+    pub client: Arc<Client>,
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// TCP on which TLS is to be spoken.
+    Tls(std::net::TcpStream, Arc<ServerConfig>),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
 }
 
 /// The listener's end of a worker.
 #[derive(Debug)]
 pub struct Worker {
     incoming: mpsc::UnboundedSender<Incoming>,
-    thread: std::thread::JoinHandle<()>,
+    /// Taken when the worker is to stop.
+    end: Mutex<Option<oneshot::Sender<Duration>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 impl Worker {
@@ -33,12 +60,15 @@ impl Worker {
     pub fn start(index: usize, services: Arc<Services>) -> std::io::Result<Self> {
         let counters = services.stats.add_worker();
         let (incoming, receiver) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LONG_AT_A_TIME).build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            tokio::task::LocalSet::new().block_on(&runtime, accept(receiver, services, counters));
+            let floor = Rc::new(Floor { services, counters, open: Cell::new(0), emptied: Notify::new() });
+            tokio::task::LocalSet::new().block_on(&runtime, work(floor, receiver, ended));
+            runtime.shutdown_timeout(LAST_MOMENT);
         })?;
-        Ok(Self { incoming, thread })
+        Ok(Self { incoming, end: Mutex::new(Some(end)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands a client over. If the worker has stopped, the client is disconnected.
@@ -48,36 +78,118 @@ impl Worker {
         }
     }
 
-    /// Lets the worker end what runs now, and waits for it. Its connections are closed.
-    pub fn stop(self) {
-        drop(self.incoming);
-        if self.thread.join().is_err() {
+    /// Lets the worker end when its connections have, or when `patience` is over.
+    pub fn finish(&self, patience: Duration) {
+        if let Some(end) = self.end.lock().take() {
+            // The worker may have ended already.
+            let _ = end.send(patience);
+        }
+    }
+
+    /// Waits until the worker has ended.
+    pub fn join(&self) {
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a worker ended by a panic");
         }
     }
 }
 
-async fn accept(
-    mut receiver: mpsc::UnboundedReceiver<Incoming>,
+/// What the connections of a worker share.
+struct Floor {
     services: Arc<Services>,
     counters: Arc<WorkerCounters>,
-) {
-    while let Some(incoming) = receiver.recv().await {
-        let (services, counters) = (Arc::clone(&services), Arc::clone(&counters));
-        match incoming {
-            Incoming::Tcp(stream, client) => match tokio::net::TcpStream::from_std(stream) {
-                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client, counters))),
-                Err(error) => refuse(&services, &client, &error),
-            },
-            Incoming::Unix(stream, client) => match tokio::net::UnixStream::from_std(stream) {
-                Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, services, client, counters))),
-                Err(error) => refuse(&services, &client, &error),
-            },
+    /// Connections that are served.
+    open: Cell<usize>,
+    /// Told when there are none any more.
+    emptied: Notify,
+}
+
+/// Counts a connection for as long as it lives, and takes it off the list of clients then.
+struct Served {
+    floor: Rc<Floor>,
+    client: Arc<Client>,
+}
+
+impl Served {
+    fn new(floor: &Rc<Floor>, client: Arc<Client>) -> Self {
+        floor.open.set(floor.open.get() + 1);
+        Self { floor: Rc::clone(floor), client }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.floor.services.clients.disconnect(self.client.id);
+        self.floor.open.set(self.floor.open.get().saturating_sub(1));
+        if self.floor.open.get() == 0 {
+            self.floor.emptied.notify_one();
         }
     }
 }
 
-fn refuse(services: &Services, client: &Client, error: &std::io::Error) {
-    tracing::warn!(client = client.id.0, %error, "cannot serve the client");
-    services.clients.disconnect(client.id);
+async fn work(
+    floor: Rc<Floor>,
+    mut receiver: mpsc::UnboundedReceiver<Incoming>,
+    mut ended: oneshot::Receiver<Duration>,
+) {
+    let patience = loop {
+        tokio::select! {
+            Some(incoming) = receiver.recv() => take(&floor, incoming),
+            patience = &mut ended => break patience.unwrap_or_default(),
+        }
+    };
+    let emptied = async {
+        while floor.open.get() > 0 {
+            floor.emptied.notified().await;
+        }
+    };
+    if tokio::time::timeout(patience, emptied).await.is_err() {
+        tracing::warn!(connections = floor.open.get(), "out of time: closing what still runs");
+    }
+}
+
+/// Starts to serve a client.
+fn take(floor: &Rc<Floor>, incoming: Incoming) {
+    let Incoming { socket, client } = incoming;
+    let served = Served::new(floor, client);
+    if floor.services.is_stopping() {
+        return;
+    }
+    let outcome = match socket {
+        Socket::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(|stream| {
+            tokio::task::spawn_local(serve(stream, served));
+        }),
+        Socket::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(|stream| {
+            tokio::task::spawn_local(serve(stream, served));
+        }),
+        Socket::Tls(stream, tls) => tokio::net::TcpStream::from_std(stream).map(|stream| {
+            tokio::task::spawn_local(serve_securely(stream, TlsAcceptor::from(tls), served));
+        }),
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "cannot serve a client");
+    }
+}
+
+async fn serve<S: connection::Stream>(stream: S, served: Served) {
+    let Floor { services, counters, .. } = &*served.floor;
+    connection::serve(stream, Arc::clone(services), Arc::clone(&served.client), Arc::clone(counters)).await;
+}
+
+async fn serve_securely(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, served: Served) {
+    let told_to_go = poll_fn(|cx| {
+        served.client.mailbox.register(cx.waker());
+        let goes = served.client.mailbox.is_closed() || served.floor.services.is_stopping();
+        if goes { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => accepted,
+        () = told_to_go => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => serve(stream, served).await,
+        Ok(Err(error)) => tracing::debug!(client = served.client.id.0, %error, "no TLS handshake"),
+        Err(_) => tracing::debug!(client = served.client.id.0, "the TLS handshake takes too long"),
+    }
 }

@@ -208,6 +208,11 @@ impl Decoder {
         Some((self.next + length + 2).saturating_sub(buffered))
     }
 
+    /// Bytes of the buffer that have been decoded.
+    pub fn decoded(&self) -> usize {
+        self.next
+    }
+
     /// Forgets the requests that have been taken, which are all that are complete.
     fn forget_taken(&mut self) {
         const KEEP: usize = 1024;
@@ -303,11 +308,13 @@ impl Decoder {
     fn inline(&mut self, buffer: &[u8]) -> Result<Line, ProtocolError> {
         let rest = buffer.get(self.next..).unwrap_or_default();
         let unseen = rest.get(self.searched..).unwrap_or_default();
-        let Some(end) = unseen.iter().position(|&byte| byte == b'\n').map(|at| at + self.searched) else {
+        // As in Redis, which searches a C string, a NUL hides the end of its line for good.
+        let end = unseen.iter().position(|byte| matches!(byte, b'\n' | b'\0')).map(|at| at + self.searched);
+        let Some(end) = end.filter(|&end| rest.get(end) == Some(&b'\n')) else {
             if rest.len() > MAX_LINE {
                 return Err(ProtocolError::InlineTooLong);
             }
-            self.searched = rest.len();
+            self.searched = end.unwrap_or(rest.len());
             return Ok(Line::Incomplete);
         };
         self.searched = 0;
@@ -402,6 +409,12 @@ mod tests {
         let whole = decode_all(&[b"*2\r\n$1\r\na\r\n\r\n"]);
         assert_eq!(whole, Err(ProtocolError::ExpectedDollar(b'\r')));
         assert_eq!(decode_all(&[b"*2\r\n$", b"1\r\na\r\n\r\n"]), whole);
+    }
+
+    #[test]
+    fn a_nul_hides_the_end_of_an_inline_request() {
+        assert_eq!(decode_all(&[b"PING\0x\r\n", b"PING\r\n"]), Ok(vec![]));
+        assert_eq!(decode_all(&[b"\0\n", &vec![b'\n'; MAX_LINE]]), Err(ProtocolError::InlineTooLong));
     }
 
     #[test]

@@ -61,6 +61,33 @@ impl ReplyWriter {
         }
     }
 
+    /// Whether there is memory to write to.
+    pub fn has_memory(&self) -> bool {
+        self.out.capacity() > 0
+    }
+
+    /// Bytes of memory to write to.
+    pub fn capacity(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// Gives an empty writer `memory` to write to.
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        self.out = memory;
+    }
+
+    /// Takes the memory back, and with it everything written.
+    pub fn take(&mut self) -> Vec<u8> {
+        let mut memory = std::mem::take(&mut self.out);
+        memory.clear();
+        memory
+    }
+
+    /// Forgets the first `count` bytes, which have been sent.
+    pub fn drop_first(&mut self, count: usize) {
+        self.out.drain(..count.min(self.out.len()));
+    }
+
     /// A point to which [`ReplyWriter::truncate`] can return.
     pub fn mark(&self) -> usize {
         self.out.len()

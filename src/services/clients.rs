@@ -21,6 +21,9 @@ use crate::config::Config;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
 
+/// What may wait to be sent without being counted, as the fixed buffer of a client is not in Redis.
+pub const FREE_OUTPUT: usize = 16 * 1024;
+
 /// Texts that a client has said of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -65,6 +68,16 @@ pub struct Client {
     pub query_buffer: AtomicUsize,
     /// Bytes of read buffer free.
     pub query_buffer_free: AtomicUsize,
+    /// Bytes of replies that wait because the client does not read.
+    pub unsent: AtomicUsize,
+    /// Bytes of reply buffer.
+    pub reply_buffer: AtomicUsize,
+    /// Bytes of the commands queued since MULTI.
+    pub queued_memory: AtomicUsize,
+    /// Whether it has been closed because of `client-output-buffer-limit`.
+    pub let_too_much_gather: AtomicBool,
+    /// Since when more than the soft limit waits to be sent; 0 if less does.
+    over_soft_limit_since: AtomicI64,
     /// Bytes of memory held by HIMPORT fieldsets.
     pub fieldset_memory: AtomicUsize,
     /// `CLIENT NO-EVICT`
@@ -75,6 +88,8 @@ pub struct Client {
     pub mailbox: Mailbox,
     /// Whether a command of it waits (WAIT, WAITAOF).
     pub blocked: AtomicBool,
+    /// Whether a command of it runs beside its worker.
+    pub runs_long: AtomicBool,
     /// Whether CLIENT PAUSE holds its next command back.
     pub paused: AtomicBool,
     /// Whether it is shown what all clients do (MONITOR).
@@ -100,13 +115,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Bytes of memory that the connection holds.
-    pub fn memory(&self) -> usize {
-        let buffers = [&self.query_buffer, &self.query_buffer_free, &self.fieldset_memory];
-        let buffers: usize = buffers.map(|bytes| bytes.load(Ordering::Relaxed)).iter().sum();
-        size_of::<Self>() + buffers + self.mailbox.size()
-    }
-
     /// A client that connects now.
     pub fn new(id: ClientId, peer: Peer, now: UnixMillis) -> Self {
         Self {
@@ -125,11 +133,17 @@ impl Client {
             commands: Counter::default(),
             query_buffer: AtomicUsize::new(0),
             query_buffer_free: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
+            reply_buffer: AtomicUsize::new(0),
+            queued_memory: AtomicUsize::new(0),
+            let_too_much_gather: AtomicBool::new(false),
+            over_soft_limit_since: AtomicI64::new(0),
             fieldset_memory: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            mailbox: Mailbox::of(id.0),
+            mailbox: Mailbox::default(),
             blocked: AtomicBool::new(false),
+            runs_long: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             monitoring: AtomicBool::new(false),
             tracking: TrackingMode::default(),
@@ -176,7 +190,59 @@ impl Client {
 
     /// Leaves a message, unless so many gather that `client-output-buffer-limit` closes the client.
     pub fn tell(&self, message: &[u8], config: &Config, now: UnixMillis) {
-        self.mailbox.push(message, config.output_buffer_limit(self.class() as usize), now);
+        if let Some(waiting) = self.mailbox.push(message) {
+            self.bound_output(waiting + self.unsent.load(Ordering::Relaxed), config, now);
+        }
+    }
+
+    /// Closes the client if `size` bytes that wait to be sent to it are more than `client-output-buffer-limit` bears.
+    pub fn bound_output(&self, size: usize, config: &Config, now: UnixMillis) {
+        let limit = config.output_buffer_limit(self.class() as usize);
+        let counted = size.saturating_sub(FREE_OUTPUT) as u64;
+        let over = |bound: u64| bound > 0 && counted > bound;
+        let since = self.over_soft_limit_since.load(Ordering::Relaxed);
+        let too_long = over(limit.soft_bytes) && since != 0 && {
+            let milliseconds = u64::try_from(now.0 - since).unwrap_or(0);
+            milliseconds > limit.soft_seconds.saturating_mul(1000)
+        };
+        if over(limit.hard_bytes) || too_long {
+            if self.mailbox.close_once() {
+                self.let_too_much_gather.store(true, Ordering::Relaxed);
+                tracing::warn!(client = self.id.0, size, "output buffer limit reached, closing the client");
+            }
+        } else if !over(limit.soft_bytes) {
+            self.over_soft_limit_since.store(0, Ordering::Relaxed);
+        } else if since == 0 {
+            self.over_soft_limit_since.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether anything waits to be sent; asks for no lock.
+    pub fn has_waiting_output(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) > 0 || self.mailbox.has_mail()
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn waiting_output(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed) + self.mailbox.size()
+    }
+
+    /// Bytes of memory that the connection takes.
+    pub fn memory(&self) -> usize {
+        let parts = [
+            &self.query_buffer,
+            &self.query_buffer_free,
+            &self.reply_buffer,
+            &self.queued_memory,
+            &self.fieldset_memory,
+        ];
+        let parts: usize = parts.iter().map(|part| part.load(Ordering::Relaxed)).sum();
+        size_of::<Self>() + parts + self.mailbox.size()
+    }
+
+    /// Whether it is on this machine: a unix socket or the loopback interface.
+    pub fn is_local(&self) -> bool {
+        self.is_unix_socket || self.address.starts_with("127.") || self.address.starts_with("[::1]")
     }
 
     /// The last command, if there was one.
@@ -241,6 +307,11 @@ impl Clients {
         self.connected.lock().values().filter(|client| !client.mailbox.is_closed()).cloned().collect()
     }
 
+    /// Calls `visit` for everyone connected, oldest first. It must not ask for a lock other than the client's own.
+    pub fn each(&self, visit: impl FnMut(&Arc<Client>)) {
+        self.connected.lock().values().for_each(visit);
+    }
+
     /// The client with an id, unless it has been told to go.
     pub fn find(&self, id: ClientId) -> Option<Arc<Client>> {
         self.connected.lock().get(&id).filter(|client| !client.mailbox.is_closed()).cloned()
@@ -254,5 +325,45 @@ impl Clients {
     /// Whether nobody is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited() -> (Client, Config) {
+        let peer = Peer { address: String::new(), local_address: String::new(), fd: 0, is_unix_socket: false };
+        let config = Config::default();
+        config.set(&[(b"client-output-buffer-limit", b"normal 100 10 5")]).unwrap();
+        (Client::new(ClientId(1), peer, UnixMillis(1)), config)
+    }
+
+    #[test]
+    fn the_hard_limit_closes_at_once() {
+        let (client, config) = limited();
+        client.tell(&vec![0; FREE_OUTPUT + 100], &config, UnixMillis(1));
+        assert!(!client.mailbox.is_closed());
+        client.tell(b"x", &config, UnixMillis(1));
+        assert!(client.mailbox.is_closed() && client.let_too_much_gather.load(Ordering::Relaxed));
+        let (client, config) = limited();
+        client.unsent.store(60, Ordering::Relaxed);
+        client.tell(&vec![0; FREE_OUTPUT + 41], &config, UnixMillis(1));
+        assert!(client.mailbox.is_closed());
+    }
+
+    #[test]
+    fn the_soft_limit_closes_when_it_lasts() {
+        let (client, config) = limited();
+        let wait = |size: usize, now| client.bound_output(FREE_OUTPUT + size, &config, UnixMillis(now));
+        wait(11, 1);
+        wait(11, 5_001);
+        assert!(!client.mailbox.is_closed());
+        wait(10, 5_002);
+        wait(11, 9_000);
+        wait(11, 14_000);
+        assert!(!client.mailbox.is_closed());
+        wait(11, 14_001);
+        assert!(client.mailbox.is_closed());
     }
 }

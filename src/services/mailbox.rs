@@ -7,8 +7,6 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
-use crate::base::clock::UnixMillis;
-use crate::config::OutputBufferLimit;
 use crate::resp::reply::ReplyWriter;
 
 /// How `CLIENT UNBLOCK` ends a wait.
@@ -27,56 +25,40 @@ struct State {
     unblock: Option<Unblock>,
     /// Wakes the connection's task.
     waker: Option<Waker>,
-    /// Since when `frames` has been over the soft limit.
-    over_soft_limit_since: Option<UnixMillis>,
 }
 
 /// A connection's mailbox. Anyone may put something in; the connection alone takes it out.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    /// The client's id, for the log.
-    owner: u64,
     has_mail: AtomicBool,
     closed: AtomicBool,
     state: Mutex<State>,
 }
 
 impl Mailbox {
-    /// The mailbox of the client with this id.
-    pub fn of(owner: u64) -> Self {
-        Self { owner, ..Self::default() }
-    }
-
-    /// Leaves a message. A client that has let too many gather is closed instead, as `client-output-buffer-limit` says;
-    /// false then, and for a client that is closed already.
-    pub fn push(&self, frame: &[u8], limit: OutputBufferLimit, now: UnixMillis) -> bool {
+    /// Leaves a message; gives the size of all that wait now, none if the client has been told to go.
+    pub fn push(&self, frame: &[u8]) -> Option<usize> {
         let mut state = self.state.lock();
-        // Asked with the lock held: whoever closes it for its size does so, and says so, once.
         if self.is_closed() {
-            return false;
-        }
-        let size = (state.frames.len() + frame.len()) as u64;
-        let over = |bound: u64| bound > 0 && size > bound;
-        let since = over(limit.soft_bytes).then(|| state.over_soft_limit_since.unwrap_or(now));
-        state.over_soft_limit_since = since;
-        let too_long = since.is_some_and(|since| (now.0 - since.0).unsigned_abs() >= limit.soft_seconds * 1000);
-        if over(limit.hard_bytes) || (too_long && since != Some(now)) {
-            state.frames = Vec::new();
-            self.closed.store(true, Ordering::Release);
-            self.wake(&state);
-            drop(state);
-            tracing::warn!(client = self.owner, size, "output buffer limit reached, closing the client");
-            return false;
+            return None;
         }
         state.frames.extend_from_slice(frame);
         self.wake(&state);
-        true
+        Some(state.frames.len())
     }
 
     /// Tells the connection to end.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.wake(&self.state.lock());
+        self.close_once();
+    }
+
+    /// Tells the connection to end, and forgets the messages; false if it has been told before.
+    pub fn close_once(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_first = !self.closed.swap(true, Ordering::AcqRel);
+        state.frames = Vec::new();
+        self.wake(&state);
+        is_first
     }
 
     /// Whether the connection has been told to end.
@@ -115,7 +97,6 @@ impl Mailbox {
         reply.raw(&state.frames);
         state.frames.clear();
         state.frames.shrink_to(4096);
-        state.over_soft_limit_since = None;
     }
 
     /// Bytes of messages that wait.
@@ -141,14 +122,11 @@ mod tests {
     use super::*;
     use crate::resp::reply::RespVersion;
 
-    const LIMIT: OutputBufferLimit = OutputBufferLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 5 };
-
     #[test]
     fn messages_come_out_whole_and_once() {
         let mailbox = Mailbox::default();
         assert!(!mailbox.has_mail());
-        assert!(mailbox.push(b"one", LIMIT, UnixMillis(0)));
-        assert!(mailbox.push(b"two", LIMIT, UnixMillis(0)));
+        assert_eq!((mailbox.push(b"one"), mailbox.push(b"two")), (Some(3), Some(6)));
         assert!(mailbox.has_mail());
         let mut reply = ReplyWriter::new(RespVersion::Resp2);
         mailbox.collect(&mut reply);
@@ -158,23 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn limits_close_a_client_that_does_not_read() {
-        let hard = Mailbox::default();
-        assert!(!hard.push(&[0; 101], LIMIT, UnixMillis(0)));
-        assert!(hard.is_closed() && hard.has_mail());
-        let soft = Mailbox::default();
-        assert!(soft.push(&[0; 11], LIMIT, UnixMillis(0)));
-        assert!(soft.push(b"x", LIMIT, UnixMillis(4_999)));
-        assert!(!soft.push(b"x", LIMIT, UnixMillis(5_000)));
-        assert!(soft.is_closed());
-    }
-
-    #[test]
-    fn reading_forgives_the_soft_limit() {
+    fn a_closed_mailbox_takes_nothing() {
         let mailbox = Mailbox::default();
-        assert!(mailbox.push(&[0; 11], LIMIT, UnixMillis(0)));
-        mailbox.collect(&mut ReplyWriter::new(RespVersion::Resp2));
-        assert!(mailbox.push(&[0; 11], LIMIT, UnixMillis(9_000)));
-        assert!(mailbox.push(b"x", LIMIT, UnixMillis(9_001)));
+        mailbox.push(b"one");
+        assert!(mailbox.close_once() && !mailbox.close_once());
+        assert!(mailbox.is_closed() && mailbox.has_mail());
+        assert_eq!((mailbox.push(b"two"), mailbox.size()), (None, 0));
     }
 }

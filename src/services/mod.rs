@@ -3,29 +3,36 @@
 pub mod acl;
 pub mod changes;
 pub mod clients;
+pub mod edge;
+pub mod limits;
 pub mod mailbox;
 pub mod memory;
 pub mod monitor;
 pub mod notify;
 pub mod pause;
 pub mod pubsub;
+pub mod renames;
 pub mod stats;
 pub mod tracking;
 pub mod watch;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, UnixMillis};
 use crate::config::Config;
-use crate::store::{ChangeLog, Keyspace};
+use crate::store::{ChangeLog, HashLimits, Keyspace};
 use acl::{Acl, Categories};
 use changes::Changes;
 use clients::Clients;
+use edge::{Edge, Refused};
 use memory::MemoryGauge;
 use monitor::Monitors;
 use pause::Pause;
 use pubsub::PubSub;
+use renames::Renames;
 use stats::Stats;
 
 /// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
@@ -65,6 +72,16 @@ pub struct Services {
     pub run_id: String,
     /// Set when the server is to stop; `server.rs` waits on it.
     pub shutdown: tokio::sync::Notify,
+    /// `rename-command`
+    pub renames: Renames,
+    /// Held by CONFIG SET while its changes take effect.
+    pub configuring: Mutex<()>,
+    /// When the log last warned of a client that speaks HTTP.
+    warned_of_attack_at: AtomicI64,
+    edge: OnceLock<Weak<dyn Edge>>,
+    /// Whether the server has been asked to stop.
+    asked_to_stop: AtomicBool,
+    /// Whether connections are to end.
     stopping: AtomicBool,
 }
 
@@ -97,15 +114,75 @@ impl Services {
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
             shutdown: tokio::sync::Notify::new(),
+            renames: Renames::default(),
+            configuring: Mutex::default(),
+            warned_of_attack_at: AtomicI64::new(i64::MIN),
+            edge: OnceLock::new(),
+            asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Says who listens for clients.
+    pub fn serve_at(&self, edge: Weak<dyn Edge>) {
+        // There is one for as long as the server runs.
+        drop(self.edge.set(edge));
+    }
+
+    /// Lets parameters that CONFIG SET has changed take effect where more than their value has to change.
+    pub fn apply_configuration(&self, changed: &[&'static str]) -> Result<(), Refused> {
+        if changed.contains(&"notify-keyspace-events") {
+            self.changes.notifications.apply_configuration(&self.keyspace);
+        }
+        if changed.contains(&"requirepass") {
+            self.acl.require_password(&self.config.requirepass());
+        }
+        if changed.iter().any(|name| name.starts_with("hash-max-")) {
+            self.keyspace.set_limits(hash_limits(&self.config));
+        }
+        match self.edge.get().and_then(Weak::upgrade) {
+            Some(edge) => edge.apply(changed),
+            None => Ok(()),
         }
     }
 
     /// Asks the server to stop.
     pub fn request_shutdown(&self) {
-        if !self.stopping.swap(true, Ordering::AcqRel) {
+        if !self.asked_to_stop.swap(true, Ordering::AcqRel) {
             self.shutdown.notify_waiters();
             self.shutdown.notify_one();
         }
+    }
+
+    /// Warns of a client that speaks HTTP, once a minute at most, as Redis does.
+    pub fn warn_of_attack(&self, now: UnixMillis) {
+        const PAUSE: i64 = 60_000;
+        let last = self.warned_of_attack_at.load(Ordering::Relaxed);
+        if now.0.saturating_sub(last) > PAUSE {
+            self.warned_of_attack_at.store(now.0, Ordering::Relaxed);
+            tracing::warn!(
+                "possible SECURITY ATTACK detected: somebody sends POST or Host: commands, likely to use cross protocol \
+                 scripting; the connection is closed"
+            );
+        }
+    }
+
+    /// Makes every connection end once what it runs has been answered.
+    pub fn end_connections(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.clients.each(|client| client.mailbox.nudge());
+    }
+
+    /// Whether connections are to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// The sizes up to which hashes stay compact.
+pub fn hash_limits(config: &Config) -> HashLimits {
+    HashLimits {
+        max_listpack_entries: config.hash_max_listpack_entries(),
+        max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
     }
 }

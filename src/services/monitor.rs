@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::clients::Client;
 use crate::base::clock::{UnixMillis, unix_micros};
+use crate::base::words;
 use crate::config::Config;
 
 /// Those who watch.
@@ -79,30 +80,10 @@ fn line(shown: &Shown<'_>, micros: u128) -> Vec<u8> {
     let mut line = format!("+{seconds}.{micros:06} [{database} {address}]").into_bytes();
     for argument in arguments {
         line.push(b' ');
-        quote(&mut line, argument);
+        words::quote(&mut line, argument);
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// Appends text in quotes, with escapes where a byte does not print, as redis-cli reads it back.
-fn quote(line: &mut Vec<u8>, text: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-    line.push(b'"');
-    for &byte in text {
-        match byte {
-            b'\\' | b'"' => line.extend_from_slice(&[b'\\', byte]),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            b'\t' => line.extend_from_slice(b"\\t"),
-            0x07 => line.extend_from_slice(b"\\a"),
-            0x08 => line.extend_from_slice(b"\\b"),
-            b' '..=b'~' => line.push(byte),
-            _ => line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]),
-        }
-    }
-    line.push(b'"');
 }
 
 #[cfg(test)]

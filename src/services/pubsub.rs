@@ -12,11 +12,8 @@ use parking_lot::Mutex;
 use super::clients::{Client, ClientId};
 use crate::base::clock::UnixMillis;
 use crate::base::glob;
-use crate::config::{Config, OutputBufferLimit};
+use crate::config::Config;
 use crate::resp::reply::{ReplyWriter, RespVersion};
-
-/// Place of the Pub/Sub clients among the classes of `client-output-buffer-limit`.
-const CLASS: usize = 2;
 
 /// What a name that somebody listens to means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +190,7 @@ impl PubSub {
             return 0;
         }
         let listeners = self.listeners.lock();
-        let delivery = Delivery { limit: self.config.output_buffer_limit(CLASS), now };
+        let delivery = Delivery { config: &self.config, now };
         let mut count = 0;
         if let Some(of_channel) = listeners.channels.get(channel) {
             count += delivery.send(of_channel.values(), &[b"message", channel, message]);
@@ -213,7 +210,7 @@ impl PubSub {
         }
         let listeners = self.listeners.lock();
         let Some(of_channel) = listeners.shards.get(channel) else { return 0 };
-        let delivery = Delivery { limit: self.config.output_buffer_limit(CLASS), now };
+        let delivery = Delivery { config: &self.config, now };
         delivery.send(of_channel.values(), &[b"smessage", channel, message])
     }
 
@@ -234,12 +231,12 @@ impl PubSub {
 }
 
 /// The circumstances under which messages are left in mailboxes.
-struct Delivery {
-    limit: OutputBufferLimit,
+struct Delivery<'a> {
+    config: &'a Config,
     now: UnixMillis,
 }
 
-impl Delivery {
+impl Delivery<'_> {
     /// Leaves a message with each of `clients`, encoded once for each protocol among them; gives their number.
     fn send<'c>(&self, clients: impl Iterator<Item = &'c Arc<Client>>, parts: &[&[u8]]) -> usize {
         let (mut resp2, mut resp3) = (None, None);
@@ -250,7 +247,7 @@ impl Delivery {
             } else {
                 resp2.get_or_insert_with(|| encode(RespVersion::Resp2, parts))
             };
-            client.mailbox.push(frame.as_bytes(), self.limit, self.now);
+            client.tell(frame.as_bytes(), self.config, self.now);
             count += 1;
         }
         count

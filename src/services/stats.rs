@@ -134,6 +134,14 @@ pub struct Stats {
     pub connections_received: AtomicU64,
     /// Connections refused because of `maxclients`.
     pub connections_rejected: AtomicU64,
+    /// Clients closed because of `maxmemory-clients`.
+    pub clients_evicted: AtomicU64,
+    /// Clients closed because of `client-query-buffer-limit`.
+    pub query_buffers_exceeded: AtomicU64,
+    /// Clients closed because of `client-output-buffer-limit`.
+    pub output_buffers_exceeded: AtomicU64,
+    /// Commands that have panicked.
+    pub panics: AtomicU64,
 }
 
 impl Stats {
@@ -177,8 +185,15 @@ impl Stats {
     /// `CONFIG RESETSTAT`
     pub fn reset(&self) {
         *self.forgotten.lock() = Some(self.sum());
-        self.connections_received.store(0, Ordering::Relaxed);
-        self.connections_rejected.store(0, Ordering::Relaxed);
+        for counter in [
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.clients_evicted,
+            &self.query_buffers_exceeded,
+            &self.output_buffers_exceeded,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 
     fn sum(&self) -> Totals {

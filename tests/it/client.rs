@@ -3,7 +3,7 @@
 use crate::resp;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +67,12 @@ pub struct Client {
 impl Client {
     /// Connects to a local port, with a time limit on every read so that a missing reply fails instead of hanging.
     pub fn connect(port: u16, protocol: Protocol) -> io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::connect_to("127.0.0.1", port, protocol)
+    }
+
+    /// Connects to an address of this machine.
+    pub fn connect_to(address: &str, port: u16, protocol: Protocol) -> io::Result<Self> {
+        let stream = TcpStream::connect((address, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let mut client = Self { stream, buffer: Vec::new(), start: 0, protocol };
@@ -139,10 +144,10 @@ impl Client {
     }
 
     fn has_input(&self) -> bool {
-        self.stream.set_nonblocking(true).unwrap();
-        let seen = self.stream.peek(&mut [0]).is_ok();
-        self.stream.set_nonblocking(false).unwrap();
-        seen
+        // Not by making the socket non-blocking: another thread may be sending.
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        socket2::SockRef::from(&self.stream).recv_with_flags(&mut byte, flags).is_ok()
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -196,6 +201,15 @@ impl Client {
     pub fn ask(&mut self, line: &str) -> Value {
         let args: Vec<&str> = line.split(' ').collect();
         self.value(&args)
+    }
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < give_up, "still not: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

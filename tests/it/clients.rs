@@ -1,7 +1,7 @@
 //! What clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR; the replies are in `connection/client_*.txt`.
 
 use crate::Case;
-use crate::client::{Client, Protocol, info};
+use crate::client::{Client, Protocol, eventually, info};
 use crate::server::{Kind, Server, on_both};
 use crate::tracking::id_of;
 use std::io;
@@ -23,15 +23,6 @@ pub const CASES: &[Case] = &[
 
 fn assert_closed(client: &mut Client) {
     assert_eq!(client.read_to_close().unwrap(), b"");
-}
-
-/// Waits until something is so.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(5);
-    while !is_so() {
-        assert!(Instant::now() < give_up, "still not: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The value of a field in the line of CLIENT LIST that describes a client.

@@ -15,6 +15,12 @@ pub const CASES: &[Case] = &[
     ("wrong_environment_ends_with_1", wrong_environment),
     ("help_lists_every_setting", help),
     ("maxclients", maxclients),
+    ("what_runs_is_finished", what_runs_is_finished),
+    ("shutdown_timeout", shutdown_timeout),
+    ("shutdown_options", shutdown_options),
+    ("a_second_interrupt_ends_at_once", second_interrupt),
+    ("systemd_is_told", systemd),
+    ("log_and_pid_files", files),
 ];
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -157,4 +163,127 @@ fn maxclients() {
     let mut three = Client::connect(server.port, Protocol::Resp2).unwrap();
     assert_eq!(three.read_to_close().unwrap(), b"-ERR max number of clients reached\r\n");
     assert_eq!(one.line("PING"), "+PONG");
+}
+
+/// A server with a hash that takes a while to read.
+fn with_big_hash(options: &[&str]) -> Server {
+    let server = Server::start_with(Kind::Hashd, options);
+    let pairs = (0..60_000).flat_map(|n| [format!("field{n}"), "v".repeat(400)]);
+    let set: Vec<String> = ["HSET", "big"].map(String::from).into_iter().chain(pairs).collect();
+    assert_eq!(server.client().value(&set).int(), 60_000);
+    server
+}
+
+fn what_runs_is_finished() {
+    let mut server = with_big_hash(&[]);
+    let (mut reader, mut idle, mut blocked) = (server.client(), server.client(), server.client());
+    blocked.send(&["WAIT", "1", "0"]).unwrap();
+    idle.line("PING");
+    reader.send(&["HGETALL", "big"]).unwrap();
+    std::thread::sleep(Duration::from_millis(30));
+    server.signal("TERM");
+    let reply = reader.reply().expect("the reply of what ran when the signal came");
+    assert!(reply.starts_with(b"*120000\r\n"));
+    for client in [&mut reader, &mut idle, &mut blocked] {
+        assert_eq!(client.read_to_close().unwrap(), b"");
+    }
+    assert_eq!(server.wait_for_exit(LIMIT), Some(0));
+}
+
+fn shutdown_timeout() {
+    let mut server = with_big_hash(&["--shutdown-timeout", "1"]);
+    let mut deaf = server.client();
+    let requests: Vec<u8> = (0..5).flat_map(|_| crate::client::encode(&["HGETALL", "big"])).collect();
+    deaf.send_raw(&requests).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    server.client().send(&["SHUTDOWN", "NOSAVE", "NOW"]).unwrap();
+    assert_eq!(server.wait_for_exit(LIMIT), Some(0));
+    let taken = begun.elapsed();
+    assert!(taken >= Duration::from_millis(900) && taken < Duration::from_secs(4), "{taken:?}");
+}
+
+fn shutdown_options() {
+    server::on_both(&[], |server| {
+        let mut client = server.client();
+        for (line, reply) in [
+            ("SHUTDOWN ABORT", "-ERR No shutdown in progress."),
+            ("SHUTDOWN ABORT ABORT", "-ERR No shutdown in progress."),
+            ("SHUTDOWN ABORT NOW", "-ERR syntax error"),
+            ("SHUTDOWN NOSAVE SAVE", "-ERR syntax error"),
+            ("SHUTDOWN nonsense", "-ERR syntax error"),
+            ("MULTI", "+OK"),
+            ("SHUTDOWN", "-ERR Command not allowed inside a transaction"),
+            ("DISCARD", "+OK"),
+            ("PING", "+PONG"),
+        ] {
+            assert_eq!(client.line(line), reply, "{line}");
+        }
+    });
+    for options in [&["NOSAVE"][..], &["nosave", "now"], &["NOSAVE", "FORCE", "NOW"], &["FORCE"], &[]] {
+        let mut server = Server::start(Kind::Hashd);
+        let mut client = server.client();
+        client.send(&[&["SHUTDOWN"], options].concat()).unwrap();
+        assert_eq!(client.read_to_close().unwrap(), b"", "{options:?}");
+        assert_eq!(server.wait_for_exit(LIMIT), Some(0), "{options:?}");
+    }
+}
+
+fn second_interrupt() {
+    let mut server = with_big_hash(&["--shutdown-timeout", "60"]);
+    let mut deaf = server.client();
+    let requests: Vec<u8> = (0..5).flat_map(|_| crate::client::encode(&["HGETALL", "big"])).collect();
+    deaf.send_raw(&requests).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    server.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal("INT");
+    assert_eq!(server.wait_for_exit(LIMIT), Some(1));
+}
+
+fn systemd() {
+    for (supervised, is_told) in [("systemd", true), ("auto", true), ("no", false)] {
+        let folder = server::scratch_folder();
+        let path = folder.join("notify");
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(if is_told { 5000 } else { 200 }))).unwrap();
+        let next = || {
+            let mut message = [0; 500];
+            let length = socket.recv(&mut message).unwrap_or(0);
+            String::from_utf8_lossy(&message[..length]).into_owned()
+        };
+        let mut server = Server::start_by(Kind::Hashd, &["--supervised", supervised], |program| {
+            let mut command = Command::new(program);
+            command.env("NOTIFY_SOCKET", &path);
+            command
+        });
+        let told = next();
+        assert_eq!(told.contains("READY=1") && told.contains("STATUS=Ready to accept connections"), is_told, "{told}");
+        let supervisor = crate::client::info(&mut server.client(), "server", "process_supervised");
+        assert_eq!(supervisor, if is_told { "systemd" } else { "no" });
+        server.signal("TERM");
+        assert_eq!(next().contains("STOPPING=1"), is_told);
+        assert_eq!(server.wait_for_exit(LIMIT), Some(0));
+        drop(std::fs::remove_dir_all(folder));
+    }
+}
+
+fn files() {
+    let folder = server::scratch_folder();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let options = ["--loglevel", "notice", "--logfile", &path("log"), "--pidfile", &path("pid")];
+    let mut server = Server::start_with(Kind::Hashd, &options);
+    assert_eq!(std::fs::read_to_string(path("pid")).unwrap(), format!("{}\n", server.pid()));
+    let log = std::fs::read_to_string(path("log")).unwrap();
+    assert!(log.contains("ready to accept connections") && !log.contains('\u{1b}'), "{log}");
+    // As a log rotation does.
+    std::fs::rename(path("log"), path("log.1")).unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait_for_exit(LIMIT), Some(0));
+    assert!(std::fs::read_to_string(path("log")).unwrap().contains("bye"));
+    assert!(!folder.join("pid").exists());
+    let output = Command::new(server::program(Kind::Hashd)).args(["--logfile", "/nonexistent/log"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Can't open the log file: No such file"));
+    drop(std::fs::remove_dir_all(folder));
 }

@@ -19,16 +19,20 @@ mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
+mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
 mod lifecycle; // start, settings, limits, end
+mod limits; // what a client may take: every limit at its edge, beside Redis
 mod linearizability; // histories of overlapping commands, each with an order that explains it
 mod long; // requests that run beside the workers
 mod memory; // MEMORY and INFO memory
 mod model; // proptest programs against a BTreeMap
+mod network; // listeners and what CONFIG SET does to them, renamed commands, CONFIG REWRITE
 mod notifications; // keyspace events: the streams of hashd and Redis
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
 mod tidy; // layering, file sizes, a script for every command
+mod tls; // TLS beside plain TCP and the unix socket; certificates that change
 mod tracking; // client-side caching
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -42,15 +46,19 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
+    ("hostile", hostile::CASES),
     ("lifecycle", lifecycle::CASES),
+    ("limits", limits::CASES),
     ("linearizability", linearizability::CASES),
     ("long", long::CASES),
     ("memory", memory::CASES),
     ("model", model::CASES),
+    ("network", network::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),
     ("tidy", tidy::CASES),
+    ("tls", tls::CASES),
     ("tracking", tracking::CASES),
 ];
 

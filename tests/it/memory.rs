@@ -124,7 +124,7 @@ fn purge() {
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(client.line("MEMORY PURGE"), "+OK");
-        if server.rss() < before + (loaded - before) / 4 {
+        if server.rss() < before + (loaded - before) / 2 {
             return;
         }
     }

@@ -78,24 +78,40 @@ impl Server {
         Self::start_with(kind, &[])
     }
 
-    /// Starts a server with more options; tries again when another process was faster to take the port.
+    /// Starts a server with more options.
     pub fn start_with(kind: Kind, options: &[&str]) -> Self {
+        Self::start_by(kind, options, Command::new)
+    }
+
+    /// Starts a server that may open no more than so many files.
+    pub fn start_with_files(kind: Kind, files: usize, options: &[&str]) -> Self {
+        Self::start_by(kind, options, |program| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program);
+            shell
+        })
+    }
+
+    /// Starts a server by the command that `make` makes of its program, to which the options are added; tries again when
+    /// another process was faster to take the port.
+    pub fn start_by(kind: Kind, options: &[&str], make: impl Fn(OsString) -> Command) -> Self {
         for _ in 0..3 {
-            if let Some(server) = Self::try_start(kind, options) {
+            if let Some(server) = Self::try_start(kind, options, &make) {
                 return server;
             }
         }
         panic!("{kind:?} does not start with {options:?}");
     }
 
-    fn try_start(kind: Kind, options: &[&str]) -> Option<Self> {
+    fn try_start(kind: Kind, options: &[&str], make: &impl Fn(OsString) -> Command) -> Option<Self> {
         let (port, folder) = (free_port(), scratch_folder());
-        let child = Command::new(program(kind))
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let child = make(program(kind))
             .args(["--port", &port.to_string(), "--save", "", "--enable-debug-command", "yes", "--loglevel", "warning"])
             .args(options)
             .current_dir(&folder)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -128,6 +144,21 @@ impl Server {
     /// A new connection in either protocol.
     pub fn connect(&self, protocol: Protocol) -> Client {
         Client::connect(self.port, protocol).unwrap()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A file in the server's folder.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
     /// Resident memory in bytes.

@@ -15,7 +15,7 @@ impl Client {
         let seconds_since = |then: i64| now.0.saturating_sub(then).max(0) / 1000;
         let (query, free) =
             (client.query_buffer.load(Ordering::Relaxed), client.query_buffer_free.load(Ordering::Relaxed));
-        let waiting = client.mailbox.size();
+        let waiting = client.waiting_output();
         let memory = client.memory();
         let command = client.last_command().and_then(|id| services.stats.command_name(id)).unwrap_or("NULL");
         let redirect = client.tracking.redirect().map_or(-1, |id| i64::try_from(id).unwrap_or(i64::MAX));
@@ -30,7 +30,7 @@ impl Client {
         let _ = write!(
             middle,
             " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-         qbuf={query} qbuf-free={free} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={waiting} \
+         qbuf={query} qbuf-free={free} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={waiting} \
          tot-mem={memory} events=r cmd={command} user=",
             seconds_since(client.connected_at.0),
             seconds_since(client.active_at.load(Ordering::Relaxed)),
@@ -41,6 +41,7 @@ impl Client {
             client.shard_channels.load(Ordering::Relaxed),
             client.queued.load(Ordering::Relaxed),
             if is_broken { 0 } else { client.watching.load(Ordering::Relaxed) },
+            client.queued_memory.load(Ordering::Relaxed),
             usize::from(waiting > 0),
         );
         let mut tail = String::new();

@@ -17,7 +17,7 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// As the decimal number that it was sent as.
     Integer(i64),
-    /// As two parts, together at most [`MOST_JOINED`] bytes.
+    /// As two parts, together at most 64 bytes.
     Joined(&'a [u8], &'a [u8]),
 }
 

@@ -112,11 +112,11 @@ def program(request):
             clients = []
 
             def connect(**options):
-                options = {"decode_responses": True, "protocol": protocol} | options
+                options = {"port": PORT, "decode_responses": True, "protocol": protocol} | options
                 if kind == "sync":
-                    client = Awaitable(redis.Redis(HOST, PORT, **options))
+                    client = Awaitable(redis.Redis(HOST, **options))
                 else:
-                    client = redis.asyncio.Redis(host=HOST, port=PORT, **options)
+                    client = redis.asyncio.Redis(host=HOST, **options)
                 clients.append(client)
                 return client
 

@@ -1,0 +1,56 @@
+//! What goes on beside the workers, on threads of its own, for as long as the server runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::services::limits::watch_clients;
+use crate::services::{Services, hash_limits};
+
+/// How often the background looks for what is due.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it looks for what is to be freed.
+const FREE_EVERY: Duration = Duration::from_millis(20);
+
+/// How often it looks whether templates still pay.
+const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it looks for clients that idle, or take too much.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+
+/// How long expiry may take each time: a quarter of one core.
+const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
+
+/// Starts everything.
+pub(super) fn start(services: &Arc<Services>) -> io::Result<()> {
+    repeat(services, "expire", EXPIRE_EVERY, expire)?;
+    repeat(services, "free", FREE_EVERY, |services| services.keyspace.free_removed())?;
+    repeat(services, "templates", LOOK_AT_TEMPLATES_EVERY, |services| services.keyspace.give_up_rare_templates())?;
+    repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))
+}
+
+/// Does `work` again and again, on a thread called `name`.
+fn repeat(services: &Arc<Services>, name: &str, pause: Duration, work: fn(&Services)) -> io::Result<()> {
+    let services = Arc::downgrade(services);
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        while let Some(services) = services.upgrade() {
+            work(&services);
+            drop(services);
+            std::thread::sleep(pause);
+        }
+    })?;
+    Ok(())
+}
+
+/// Reclaims what is due, in slices that hold one shard for microseconds.
+fn expire(services: &Services) {
+    services.keyspace.set_limits(hash_limits(&services.config));
+    services.memory.sample(services.clock.now());
+    if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
+        let started = Instant::now();
+        let now = services.clock.now();
+        services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);
+        services.changes.tracking.broadcast();
+    }
+}

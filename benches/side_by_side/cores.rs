@@ -32,7 +32,7 @@ pub(crate) fn throughput(options: &Options) -> Outcome<Vec<Table>> {
     let title = "Requests per second with both cores serving, pipeline 16";
     let mut table = Table::new("throughput", title, Better::Higher, columns);
     for (name, command) in COMMANDS {
-        let load = Load { command, pipeline: PIPELINE, requests: options.requests / 2, threads: 2 };
+        let load = Load { command, pipeline: PIPELINE, requests: options.requests * 2, threads: 2 };
         let medians = in_turn(options, &servers, load)?;
         table.add(name, medians.iter().map(|sample: &Sample| Some(sample.requests_per_second)).collect());
     }

@@ -16,8 +16,11 @@ const BIG: usize = 1_000_000;
 /// Pairs of one wide HSET.
 const WIDE: usize = 250_000;
 
-/// Fields, or keys, that expire together.
+/// Fields that expire together; of keys twice as many do.
 const DUE: usize = 500_000;
+
+/// Keys of a big keyspace.
+const KEYS: usize = 3_000_000;
 
 const BATCH: usize = 1000;
 
@@ -63,6 +66,8 @@ fn steps(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
     for (name, request) in [
         ("HGETALL of it", &["HGETALL", "big"][..]),
         ("HKEYS of it", &["HKEYS", "big"]),
+        ("HVALS of it", &["HVALS", "big"]),
+        ("HSCAN of it, COUNT 1000000", &["HSCAN", "big", "0", "COUNT", &big.to_string()]),
         ("HRANDFIELD of all of it", &["HRANDFIELD", "big", &big.to_string()]),
         ("COPY of it", &["COPY", "big", "copy"]),
         ("RENAME of the copy over another", &["RENAME", "copy", "wide"]),
@@ -77,14 +82,25 @@ fn steps(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
         std::thread::sleep(Duration::from_secs(4));
         Ok(())
     })?);
-    waits.push(probe(server, &format!("{due} keys come and expire"), || {
-        let expiry = now_ms()? + 6000;
-        let requests = (0..due).flat_map(|number| {
-            let key = format!("key:{number}");
-            [words(&["HSET", &key, "f", "v"]), words(&["PEXPIREAT", &key, &expiry.to_string()])]
-        });
+    waits.extend(of_the_keyspace(server, options)?);
+    Ok(waits)
+}
+
+/// The steps on many keys.
+fn of_the_keyspace(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
+    let (due, all) = (2 * options.scaled(DUE, 10_000), options.scaled(KEYS, 20_000));
+    let mut client = Client::connect(server.port)?;
+    let request = |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+    let mut waits = vec![probe(server, &format!("growth of the keyspace to {all} keys"), || {
+        let requests = (0..all).map(|number| request(&["HSET", &format!("key:{number}"), "f", "v"]));
+        client.pipeline(requests, BATCH)
+    })?];
+    waits.push(probe(server, "KEYS * on them", || client.ask(&["KEYS", "*"]))?);
+    waits.push(probe(server, &format!("{due} of them expire together"), || {
+        let expiry = (now_ms()? + 12_000).to_string();
+        let requests = (0..due).map(|number| request(&["PEXPIREAT", &format!("key:{number}"), &expiry]));
         client.pipeline(requests, BATCH)?;
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(16));
         Ok(())
     })?);
     waits.push(probe(server, "FLUSHALL", || client.ask(&["FLUSHALL"]))?);

@@ -166,7 +166,7 @@ commands! {
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all fields in a hash.", "key");
     HVals => read("hvals", 2, hash::read::hvals).flag(CommandFlags::WHOLE).hash().keys(RO_ACCESS).tips(&["nondeterministic_output_order"])
         .doc("2.0.0", "O(N) where N is the size of the hash.", "Returns all values in a hash.", "key");
-    HScan => read("hscan", -3, hash::scan::hscan).hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
+    HScan => read("hscan", -3, hash::scan::hscan).flag(CommandFlags::BY_COUNT).hash().keys(RO_ACCESS).tips(&["nondeterministic_output"])
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \
             return back to 0. N is the number of elements inside the collection.",
@@ -284,7 +284,7 @@ commands! {
             "O(N) with N being the number of keys in the database, under the assumption that the key names in the \
             database and the given pattern have limited length.",
             "Returns all key names that match a pattern.", "pattern");
-    Scan => read("scan", -2, keys::scan).reach(Database).keyspace()
+    Scan => read("scan", -2, keys::scan).flag(CommandFlags::BY_COUNT).reach(Database).keyspace()
         .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
         .doc("2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to \

@@ -31,20 +31,29 @@ pub(super) fn takes_long(services: &Services, session: &Session, command: Comman
 }
 
 fn looks_at_much(services: &Services, session: &Session, spec: &Spec, args: Args<'_>) -> bool {
-    if !spec.flags.intersects(CommandFlags::WHOLE | CommandFlags::FILES) {
+    if !spec.flags.intersects(CommandFlags::WHOLE | CommandFlags::BY_COUNT | CommandFlags::FILES) {
         return false;
     }
     if spec.flags.contains(CommandFlags::FILES) {
         return true;
     }
+    if asks_for_few(spec, args) {
+        return false;
+    }
     // Nothing is read, so it matters to nobody what time it is.
     let mut store = services.keyspace.database(session.database, UnixMillis(0));
     match spec.key_positions(args.argc()).next() {
         None => store.len() > LONG,
-        // A sample is as long as it is asked for (HRANDFIELD).
-        Some(_) if args.at(2).and_then(number::parse_i64).is_some_and(|count| count.unsigned_abs() < LONG as u64) => {
-            false
-        }
         Some((at, _)) => args.at(at).is_some_and(|key| store.is_long(key)),
     }
+}
+
+/// Whether the request says how much it wants, and that is little: HRANDFIELD by its argument, SCAN and HSCAN by COUNT.
+fn asks_for_few(spec: &Spec, args: Args<'_>) -> bool {
+    let is_few = |count: &[u8]| number::parse_i64(count).is_none_or(|count| count.unsigned_abs() < LONG as u64);
+    if spec.flags.contains(CommandFlags::BY_COUNT) {
+        let is_count = |at: usize| args.at(at).is_some_and(|word| word.eq_ignore_ascii_case(b"count"));
+        return !(1..args.argc()).any(|at| is_count(at) && args.at(at + 1).is_some_and(|count| !is_few(count)));
+    }
+    args.at(2).is_some_and(|count| number::parse_i64(count).is_some() && is_few(count))
 }

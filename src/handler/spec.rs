@@ -55,6 +55,8 @@ bitflags::bitflags! {
         const NOT_QUEUED = 1 << 19;
         /// Looks at all fields of a hash, or at all keys, which may take long; `COMMAND INFO` does not tell.
         const WHOLE = 1 << 20;
+        /// Looks at as many fields or keys as its option COUNT says, which may take long; `COMMAND INFO` does not tell.
+        const BY_COUNT = 1 << 22;
         /// Reads or writes a file, which may take long; `COMMAND INFO` does not tell.
         const FILES = 1 << 21;
         /// Refused unless the configuration allows it to this client; `COMMAND INFO` does not tell.

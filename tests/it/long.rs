@@ -33,6 +33,7 @@ fn pipeline() {
         &["HVALS", "big"],
         &["HSET", "big", "new", "v"],
         &["HRANDFIELD", "big", "30000"],
+        &["HSCAN", "big", "0", "count", "30000", "NOVALUES"],
         &["COPY", "big", "copy"],
         &["ECHO", "last"],
     ];
@@ -48,9 +49,11 @@ fn pipeline() {
     assert_eq!([next().items().len(), next().items().len()], [MANY, MANY]);
     assert_eq!(next().int(), 1);
     assert_eq!(next().items().len(), MANY + 1);
+    let scanned = next();
+    assert_eq!((scanned.items()[0].text().as_str(), scanned.items()[1].items().len()), ("0", MANY + 1));
     assert_eq!(next().int(), 1);
     assert_eq!(next().text(), "last");
-    for command in ["hset", "hgetall", "hkeys", "hvals", "hrandfield"] {
+    for command in ["hset", "hgetall", "hkeys", "hvals", "hrandfield", "hscan"] {
         let calls = if command == "hset" { 3 } else { 1 };
         let counted = info(&mut client, "commandstats", &format!("cmdstat_{command}"));
         assert!(counted.starts_with(&format!("calls={calls},")), "{command}: {counted}");

@@ -9,6 +9,9 @@ use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::handler::{ReplyWriter, RespVersion};
 use crate::store::{HashView, ScanCursor, Value};
 
+/// So many fields take so long that a big hash had better not be locked meanwhile.
+const LARGE: usize = 1024;
+
 /// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]` -> array: next cursor, then fields with their values in one
 /// flat array, in RESP3 too.
 ///
@@ -16,9 +19,12 @@ use crate::store::{HashView, ScanCursor, Value};
 pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
     let cursor = args.next_cursor()?;
-    ctx.store.view(key, |hash| {
+    let mut ahead = *args;
+    let is_large = ScanOptions::parse(&mut ahead).is_ok_and(|options| options.count > LARGE);
+    let reply = &mut *ctx.reply;
+    let read = |hash: &HashView<'_>| {
         if hash.is_missing() {
-            write_scan(ctx.reply, ScanCursor::END, &[]);
+            write_scan(reply, ScanCursor::END, &[]);
             return Ok(());
         }
         let options = ScanOptions::parse(args)?;
@@ -28,9 +34,10 @@ pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
                 found.push((field, options.with_values.then_some(value)));
             }
         });
-        write_scan(ctx.reply, next, &found);
+        write_scan(reply, next, &found);
         Ok(())
-    })
+    };
+    if is_large { ctx.store.view_whole(key, read) } else { ctx.store.view(key, read) }
 }
 
 /// `HRANDFIELD key [count [WITHVALUES]]` -> bulk string: a field at random, null if the key is missing; with a count an
@@ -133,7 +140,6 @@ enum Shape {
 impl Sample {
     /// Whether so much is asked for that a big hash had better not be locked meanwhile.
     fn is_large(&self) -> bool {
-        const LARGE: usize = 1024;
         match self.count {
             Count::Distinct(count) | Count::Repeating(count) => count > LARGE,
         }

@@ -148,7 +148,16 @@ impl<'a> Packed<'a> {
         }
         draft.extend_from_slice(self.bytes.get(..self.entries_start).unwrap_or_default());
         for entry in self.entries() {
-            packed::push_entry(draft, entry.field, &Encoded::new(&entry.value.text()), Tail::None);
+            let joined;
+            let value = match entry.value {
+                Value::Integer(integer) => Encoded::of_integer(integer),
+                Value::Bytes(text) => Encoded::of_text(text),
+                Value::Joined(..) => {
+                    joined = entry.value.text();
+                    Encoded::of_text(&joined)
+                }
+            };
+            packed::push_entry(draft, entry.field, &value, Tail::None);
         }
         set_draft_flags(draft, self.flags() - RecordFlags::TEMPLATE);
         set_draft_count(draft, self.count());

@@ -253,7 +253,8 @@ impl<'v> Encoded<'v> {
         }
     }
 
-    fn of_integer(integer: i64) -> Self {
+    /// An integer that is shorter as such than as its digits.
+    pub(in crate::store) fn of_integer(integer: i64) -> Self {
         // Magnitude bits and one for the sign, in whole bytes.
         let magnitude = if integer < 0 { !integer } else { integer };
         let width = low_bits((u64::BITS - magnitude.leading_zeros()) as usize / 8 + 1).min(WIDEST_INTEGER);
@@ -279,7 +280,8 @@ impl<'v> Encoded<'v> {
         Self { head, head_length: 2, body: rest }
     }
 
-    fn of_text(value: &'v [u8]) -> Self {
+    /// A text that no integer stands for.
+    pub(in crate::store) fn of_text(value: &'v [u8]) -> Self {
         let (mut head, mut left, mut head_length) = ([0; 10], value.len(), 0);
         for byte in &mut head {
             head_length += 1;

@@ -5,7 +5,7 @@ use crate::handler::{Args, CommandError, Context, Outcome, ReplyWriter};
 use crate::services::memory::{MemoryReport, ratio};
 
 /// `MEMORY USAGE key [SAMPLES count]` -> integer: the bytes that a key takes, with its share of what it shares with others;
-/// null if it does not exist. Of a big hash `count` parts of some thirty fields are looked at (all of them if 0).
+/// null if it does not exist. Of a big hash `count` parts of some forty fields are looked at (all of them if 0).
 pub fn usage(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     /// As in Redis.
     const SAMPLES: usize = 5;

@@ -28,7 +28,7 @@ enum OldExpiry {
 
 /// A packed hash stays packed up to this many fields and bytes once Redis would call it a hashtable; below, scanning
 /// a few cache lines costs no more than a table's pointers, and takes half the memory.
-const PACKED_FIELDS: usize = 64;
+const PACKED_FIELDS: usize = 128;
 const PACKED_BYTES: usize = 4096;
 
 /// However high the limits of a listpack are set, beyond these the order of insertion is given up for speed.

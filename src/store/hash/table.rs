@@ -15,12 +15,15 @@ use crate::base::memory::size_class;
 use crate::base::random::Random;
 use crate::store::position::{KeyHasher, Position, ScanCursor};
 
-/// A leaf splits beyond this many fields,
-const MOST_FIELDS: usize = 32;
+/// A leaf splits beyond this many fields: more in tables of moderate size, which stay close to what a packed hash takes,
+/// fewer in big ones, whose leaves are never in the cache,
+const MOST_FIELDS: usize = 64;
+const MOST_FIELDS_OF_BIG: usize = 32;
+const BIG: usize = 4096;
 /// or beyond this many bytes, unless a single field takes them.
 const MOST_BYTES: usize = 4096;
 /// A leaf with fewer fields joins the next one if both together have at most half of what a leaf may have.
-const FEW_FIELDS: usize = MOST_FIELDS / 4;
+const FEW_FIELDS: usize = MOST_FIELDS_OF_BIG / 4;
 
 /// One field as readers see it.
 #[derive(Debug, Clone, Copy)]
@@ -119,8 +122,8 @@ impl Leaf {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.count > MOST_FIELDS || (self.bytes.len() > MOST_BYTES && self.count > 1)
+    fn is_full(&self, most_fields: usize) -> bool {
+        self.count > most_fields || (self.bytes.len() > MOST_BYTES && self.count > 1)
     }
 }
 
@@ -258,7 +261,8 @@ impl Table {
     }
 
     fn split_if_full(&mut self, start: u64, hasher: &KeyHasher) {
-        if self.leaves.get(&start).is_some_and(|leaf| leaf.is_full()) {
+        let most_fields = if self.len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS };
+        if self.leaves.get(&start).is_some_and(|leaf| leaf.is_full(most_fields)) {
             self.split(start, hasher);
         }
     }
@@ -445,7 +449,7 @@ impl Table {
         }
         let next = self.leaves.range(start + 1..).next().map(|(&next, leaf)| (next, Arc::clone(leaf)));
         let Some((next, other)) = next else { return };
-        if leaf.count + other.count > MOST_FIELDS / 2 || leaf.bytes.len() + other.bytes.len() > MOST_BYTES / 2 {
+        if leaf.count + other.count > MOST_FIELDS_OF_BIG / 2 || leaf.bytes.len() + other.bytes.len() > MOST_BYTES / 2 {
             return;
         }
         self.leaves.remove(&next);

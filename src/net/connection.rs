@@ -41,13 +41,15 @@ pub async fn serve<S: Stream>(stream: S, services: Arc<Services>, client: Arc<Cl
     .await;
     let session = Session::new(client, services.acl.new_access(), counters);
     let work = Work::new(services, session);
-    if let Err(error) = (Connection { stream }).run(work).await {
+    if let Err(error) = (Connection { stream, holds_back: false }).run(work).await {
         tracing::debug!(client = id.0, %error, "connection ended");
     }
 }
 
 struct Connection<S> {
     stream: S,
+    /// Whether TLS has taken bytes that the socket has not.
+    holds_back: bool,
 }
 
 /// What a connection that waits has been woken by.
@@ -135,7 +137,7 @@ impl<S: Stream> Connection<S> {
             if work.session.client.mailbox.has_mail() {
                 return Poll::Ready(Ok(None));
             }
-            if work.unsent() > 0 && self.poll_send(cx, work)?.is_pending() && work.is_full() {
+            if self.has_unsent(work) && self.poll_send(cx, work)?.is_pending() && work.is_full() {
                 return Poll::Pending;
             }
             self.poll_read(cx, work).map_ok(Some)
@@ -219,7 +221,7 @@ impl<S: Stream> Connection<S> {
 
     /// Sends what has been written, unless the client is killed meanwhile, or it may gather.
     async fn send(&mut self, work: &mut Work, unread: Unread) -> std::io::Result<()> {
-        if work.unsent() == 0 {
+        if !self.has_unsent(work) {
             return Ok(());
         }
         if !work.bound_output() {
@@ -233,6 +235,12 @@ impl<S: Stream> Connection<S> {
             poll => poll,
         })
         .await
+    }
+
+    /// Whether there are replies that the socket has not taken.
+    #[inline]
+    fn has_unsent(&self, work: &Work) -> bool {
+        self.holds_back || work.unsent() > 0
     }
 
     /// Sends as much as the socket takes; ready when that is all.
@@ -249,8 +257,9 @@ impl<S: Stream> Connection<S> {
                 }
             }
         }
-        // TLS may hold back what it has taken.
+        self.holds_back = true;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.holds_back = false;
         work.all_sent();
         Poll::Ready(Ok(()))
     }

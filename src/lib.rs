@@ -22,7 +22,7 @@
 //! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, mailboxes, the queue of MULTI, the time
 //!    expiry takes. What another thread must tell a connection goes through its mailbox.
 //! 5. Time comes from [`base::clock`], read once per batch of requests, and anew by whoever locks several shards.
-//! 6. `unsafe` is in four places, each behind a safe interface and run under Miri: [`base::prefetch`], [`base::thin`], and
+//! 6. `unsafe` is in four places, each behind a safe interface: [`base::prefetch`], [`base::thin`], and
 //!    `store`'s templates and records, of which a record is a counted user of its template.
 //! 7. No input makes the server panic, overflow its stack or hold memory beyond its limits. A panic in a command ends
 //!    that client's connection, not the process.

@@ -22,8 +22,6 @@ pub struct AllocatorStats {
     pub active: u64,
     /// Bytes that the allocator holds in physical memory.
     pub resident: u64,
-    /// Bytes of its own records.
-    pub metadata: u64,
 }
 
 impl AllocatorStats {
@@ -55,7 +53,6 @@ mod allocator {
             allocated: number(stats::allocated::read()),
             active: number(stats::active::read()),
             resident: number(stats::resident::read()),
-            metadata: number(stats::metadata::read()),
         }
     }
 
@@ -83,7 +80,7 @@ mod allocator {
 mod allocator {
     pub(super) fn stats() -> super::AllocatorStats {
         let resident = super::resident_bytes().unwrap_or(0);
-        super::AllocatorStats { allocated: resident, active: resident, resident, metadata: 0 }
+        super::AllocatorStats { allocated: resident, active: resident, resident }
     }
 
     pub(super) fn report() -> Vec<u8> {

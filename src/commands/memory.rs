@@ -209,7 +209,7 @@ mod tests {
     use crate::services::memory::MemoryReport;
 
     fn report(allocated: u64, active: u64, resident: u64) -> MemoryReport {
-        let allocator = AllocatorStats { allocated, active, resident, metadata: 0 };
+        let allocator = AllocatorStats { allocated, active, resident };
         MemoryReport { allocator, resident, peak: allocated, ..MemoryReport::default() }
     }
 

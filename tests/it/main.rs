@@ -20,6 +20,7 @@ mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
+mod inside; // what the server tells of itself: INFO, SLOWLOG, LATENCY, HOTKEYS
 mod lifecycle; // start, settings, limits, end
 mod limits; // what a client may take: every limit at its edge, beside Redis
 mod linearizability; // histories of overlapping commands, each with an order that explains it
@@ -47,6 +48,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
     ("hostile", hostile::CASES),
+    ("inside", inside::CASES),
     ("lifecycle", lifecycle::CASES),
     ("limits", limits::CASES),
     ("linearizability", linearizability::CASES),
@@ -65,6 +67,7 @@ const PLAIN: &[(&str, &[Case])] = &[
 const ORACLE: &[(&str, &[Case])] = &[
     ("acl", acl::ORACLE),
     ("differential", differential::ORACLE),
+    ("inside", inside::ORACLE),
     ("memory", memory::ORACLE),
     ("notifications", notifications::ORACLE),
 ];

@@ -66,7 +66,7 @@ impl ScanOrders {
             // Each record is a wait for memory; another iteration runs ahead, so that the waits overlap.
             let mut ahead = shard.iter();
             ahead.by_ref().take(AHEAD).for_each(|(record, ())| record.prefetch());
-            for (record, ()) in shard.iter() {
+            for (record, ()) in shard {
                 if let Some((next, ())) = ahead.next() {
                     next.prefetch();
                 }

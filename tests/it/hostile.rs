@@ -194,12 +194,12 @@ fn long_names() {
 fn glob_bombs() {
     let server = Server::start_with(Kind::Hashd, &["--proto-max-bulk-len", "1mb", "--notify-keyspace-events", "KEA"]);
     let mut client = server.client();
-    let text = "a".repeat(4000);
+    let text = "a".repeat(1500);
     client.value(&["HSET", &text, &text, "v"]);
     let mut many = vec!["HSET".to_owned(), "many".to_owned()];
-    many.extend((0..600).flat_map(|n| [format!("{}{n}", "a".repeat(200)), "v".to_owned()]));
+    many.extend((0..600).flat_map(|n| [format!("{}{n}", "a".repeat(100)), "v".to_owned()]));
     client.value(&many);
-    for bomb in [format!("{}b", "a*".repeat(500)), format!("{}*b", "*a".repeat(900)), format!("*{}b", "a".repeat(1000))]
+    for bomb in [format!("{}b", "a*".repeat(300)), format!("{}*b", "*a".repeat(300)), format!("*{}b", "a".repeat(500))]
     {
         let bomb = bomb.as_str();
         assert_eq!(client.value(&["KEYS", bomb]).items(), []);

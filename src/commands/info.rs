@@ -285,12 +285,15 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("slowlog_commands_count", slow.calls);
     text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
     text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
-    for (name, reason) in
-        [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)]
-    {
+    for (name, reason) in [
+        ("auth", Reason::Auth),
+        ("cmd", Reason::Command),
+        ("key", Reason::Key),
+        ("channel", Reason::Channel),
+        ("tls_cert", Reason::Certificate),
+    ] {
         text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
     }
-    text.line("acl_access_denied_tls_cert", 0);
     text.counter("client_query_buffer_limit_disconnections", &server.query_buffers_exceeded);
     text.counter("client_output_buffer_limit_disconnections", &server.output_buffers_exceeded);
     text.counter("command_panics", &server.panics);

@@ -6,7 +6,7 @@ use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::store::change::{Event, EventList};
-use crate::store::entry::{self, AccessClock, Body, Packed, Record, RecordFlags, TableRecord};
+use crate::store::entry::{self, Body, Packed, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 use crate::store::scratch;
 
@@ -156,7 +156,7 @@ impl<'a> HashEdit<'a> {
         if self.draft.is_none() {
             let mut draft = scratch::take();
             match self.slot.as_deref().map(Record::body) {
-                None => entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None),
+                None => entry::begin_draft(&mut draft, self.key, self.access.fresh, None),
                 Some(Body::Packed(packed)) => packed.copy_to_draft(&mut draft),
                 Some(Body::Table(_)) => return None,
             }
@@ -380,7 +380,7 @@ impl<'a> HashEdit<'a> {
             _ => scratch::take(),
         };
         draft.clear();
-        entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None);
+        entry::begin_draft(&mut draft, self.key, self.access.fresh, None);
         self.draft = Some(Draft::Packed(draft));
     }
 

@@ -268,7 +268,10 @@ fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Res
         let error = users::refusal(services, session, (spec, id), *args, denial);
         return Err(Refusal { command: Some((spec, id)), error, denial: Some(denial) });
     }
-    if services.config.maxmemory() != 0 && !make_room(services) && takes_memory(session, spec, id) {
+    if services.config.maxmemory() != 0
+        && !make_room(services)
+        && observe::flags_with_queue(session, spec, id).contains(CommandFlags::DENYOOM)
+    {
         return refuse(OUT_OF_MEMORY);
     }
     if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
@@ -284,14 +287,6 @@ fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Res
         Some(handler) => Ok(Command { spec, id, handler }),
         None => refuse(CommandError::WrongArity(Cow::Borrowed(spec.full_name))),
     }
-}
-
-/// Whether a command may make memory grow. So may whatever MULTI queues, but not what ends the queue.
-fn takes_memory(session: &Session, spec: &Spec, id: CommandId) -> bool {
-    const ENDS: [table::Command; 4] =
-        [table::Command::Exec, table::Command::Discard, table::Command::Quit, table::Command::Reset];
-    let is_queued = session.transaction.is_some() && !ENDS.iter().any(|end| end.id() == id);
-    is_queued || observe::flags_with_queue(session, spec, id).contains(CommandFlags::DENYOOM)
 }
 
 /// Whether `enable-debug-command` lets this client use DEBUG.

@@ -67,6 +67,25 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
+    /// Sends requests that are encoded already, whose replies are texts; tells which of them are null.
+    pub(crate) fn missing(&mut self, requests: &[u8], count: usize) -> Outcome<Vec<bool>> {
+        self.stream.write_all(requests)?;
+        let is_missing = |_| {
+            let is_null = self.replies.fill_buf()?.starts_with(b"$-");
+            self.skip_reply()?;
+            Ok(is_null)
+        };
+        (0..count).map(is_missing).collect()
+    }
+
+    /// Sends one request whose reply is an integer.
+    pub(crate) fn number(&mut self, request: &[&str]) -> Outcome<i64> {
+        self.stream.write_all(&encode(request))?;
+        let mut line = String::new();
+        self.replies.read_line(&mut line)?;
+        Ok(line.trim_end().strip_prefix(':').ok_or("not an integer")?.parse()?)
+    }
+
     fn skip_reply(&mut self) -> Outcome<()> {
         let (mut elements, mut line) = (1_u64, String::new());
         while elements > 0 {

@@ -117,15 +117,24 @@ impl Evictions {
 /// refused: there is nothing left to evict.
 #[inline]
 pub fn make_room(services: &Services) -> bool {
-    let limit = services.config.maxmemory();
-    services.memory.tell((limit >> UNTOLD_SHARE).clamp(LEAST_UNTOLD, MOST_UNTOLD));
-    if services.memory.taken() > limit {
+    note_taken(services);
+    if services.memory.taken() > services.config.maxmemory() {
         return make_missing_room(services);
     }
     if services.evictions.is_short() {
         services.evictions.note_enough(services.clock.now());
     }
     true
+}
+
+/// Notes what this thread has taken, if there is a `maxmemory`. To be called before it has nothing to do for a while too:
+/// what it has not told when the allocator is asked counts twice once it tells.
+#[inline]
+pub fn note_taken(services: &Services) {
+    let limit = services.config.maxmemory();
+    if limit != 0 {
+        services.memory.tell((limit >> UNTOLD_SHARE).clamp(LEAST_UNTOLD, MOST_UNTOLD));
+    }
 }
 
 fn make_missing_room(services: &Services) -> bool {

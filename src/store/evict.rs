@@ -18,9 +18,6 @@ use crate::base::random::Random;
 /// Candidates kept from one choice to the next, as in Redis.
 const KEPT: usize = 16;
 
-/// Keys looked at for a choice, however many `maxmemory-samples` asks for.
-const MOST_SAMPLES: usize = 1000;
-
 /// Choices made in vain until all that can go is taken for being in use.
 const TRIES: usize = 8;
 
@@ -235,7 +232,7 @@ impl Keyspace {
 
     /// Looks at some keys of every database; tells how many keys there are that may go.
     fn sample_each(&self, policy: Policy, candidates: &mut Candidates, now: UnixMillis) -> usize {
-        let wanted = self.eviction.samples.load(Ordering::Relaxed).min(MOST_SAMPLES);
+        let wanted = self.eviction.samples.load(Ordering::Relaxed);
         let mut total = 0;
         for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
             let database = self.database(index, now);
@@ -389,4 +386,124 @@ impl Database<'_> {
         };
         Some(score.unsigned_abs())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{HashLimits, Usage};
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn keyspace(policy: &str, keys: usize) -> Keyspace {
+        let keyspace = Keyspace::new(2, HashLimits { max_listpack_entries: 512, max_listpack_value: 64 });
+        keyspace.set_eviction(EvictionSettings { policy, samples: 5, log_factor: 0, decay_minutes: 1 });
+        for number in 0..keys {
+            let mut database = keyspace.database(number % 2, NOW);
+            database.update(key(number).as_bytes(), |hash| hash.set(b"field", b"value"));
+        }
+        keyspace
+    }
+
+    fn key(number: usize) -> String {
+        format!("key:{number}")
+    }
+
+    fn later(seconds: i64) -> UnixMillis {
+        UnixMillis(NOW.0 + seconds * 1000)
+    }
+
+    fn exists(keyspace: &Keyspace, number: usize, now: UnixMillis) -> bool {
+        keyspace.database(number % 2, now).exists_quietly(key(number).as_bytes())
+    }
+
+    /// Evicts so many keys; tells which of all are left.
+    fn evict(keyspace: &Keyspace, count: usize, now: UnixMillis) -> Vec<usize> {
+        let mut candidates = Candidates::default();
+        for _ in 0..count {
+            assert_eq!(keyspace.evict_one(&mut candidates, now), Evicted::Key);
+        }
+        (0..).take(1000).filter(|&number| exists(keyspace, number, now)).collect()
+    }
+
+    #[test]
+    fn without_a_policy_or_a_key_that_may_go_nothing_is_evicted() {
+        let mut candidates = Candidates::default();
+        for (policy, keys) in [("noeviction", 10), ("volatile-lru", 10), ("volatile-random", 10), ("allkeys-lfu", 0)] {
+            let keyspace = keyspace(policy, keys);
+            assert_eq!(keyspace.evict_one(&mut candidates, NOW), Evicted::Nothing, "{policy}");
+        }
+    }
+
+    #[test]
+    fn every_policy_evicts_all_that_may_go_and_nothing_else() {
+        for (policy, scope, _) in POLICIES {
+            let keyspace = keyspace(policy, 100);
+            for number in (0..100).step_by(10) {
+                let mut database = keyspace.database(number % 2, NOW);
+                assert!(database.expire_key(key(number).as_bytes(), later(1000), |_| true));
+            }
+            // Marks of keys that are gone, or whose expiry was put off, or of fields alone, mislead nobody.
+            keyspace.database(0, NOW).remove(key(10).as_bytes());
+            keyspace.database(0, NOW).expire_key(key(20).as_bytes(), later(2000), |_| true);
+            let all = if scope == Scope::AllKeys { 99 } else { 9 };
+            let left = evict(&keyspace, all, NOW);
+            assert_eq!(left.len(), 99 - all, "{policy}");
+            assert!(left.iter().all(|number| number % 10 != 0), "{policy}");
+            assert_eq!(keyspace.evict_one(&mut Candidates::default(), NOW), Evicted::Nothing, "{policy}");
+            assert_eq!(keyspace.eviction.evicted_keys.load(Ordering::Relaxed), all as u64);
+        }
+    }
+
+    #[test]
+    fn the_soonest_to_expire_go_first() {
+        let keyspace = keyspace("volatile-ttl", 1000);
+        for number in 0..1000 {
+            let at = later(if number < 300 { 10 } else { 1000 });
+            keyspace.database(number % 2, NOW).expire_key(key(number).as_bytes(), at, |_| true);
+        }
+        let left = evict(&keyspace, 150, NOW);
+        assert_eq!(left.len(), 850);
+        let late = left.iter().filter(|&&number| number >= 300).count();
+        assert!(late >= 670, "{} of those that were to stay are gone", 700 - late);
+    }
+
+    #[test]
+    fn what_is_used_after_it_was_looked_at_stays() {
+        for (policy, last) in [("allkeys-lru", 7), ("allkeys-lfu", 7)] {
+            let keyspace = keyspace(policy, 8);
+            let mut candidates = Candidates::default();
+            candidates.follow(keyspace.eviction.policy().unwrap());
+            for _ in 0..50 {
+                keyspace.sample_each(candidates.policy.unwrap(), &mut candidates, NOW);
+            }
+            assert_eq!(candidates.kept.len(), 8);
+            for number in (0..8).filter(|&number| number != last) {
+                keyspace.database(number % 2, later(5)).view(key(number).as_bytes(), |_| ());
+            }
+            assert_eq!(keyspace.evict_one(&mut candidates, later(5)), Evicted::Key);
+            assert!(!exists(&keyspace, last, later(5)), "{policy}");
+        }
+    }
+
+    #[test]
+    fn how_a_key_was_used_elsewhere_can_be_said() {
+        let keyspace = keyspace("allkeys-lru", 1);
+        let mut database = keyspace.database(0, NOW);
+        database.set_usage(b"key:0", Usage::Frequency(77));
+        assert_eq!(database.idle_seconds(b"key:0"), Some(0));
+        database.set_usage(b"key:0", Usage::IdleSeconds(500));
+        assert_eq!(database.idle_seconds(b"key:0"), Some(500));
+        database.set_usage(b"key:0", Usage::IdleSeconds(i64::MAX));
+        assert_eq!(database.idle_seconds(b"key:0"), Some(MOST_IDLE));
+        let settings = EvictionSettings { policy: "allkeys-lfu", samples: 5, log_factor: 0, decay_minutes: 1 };
+        keyspace.set_eviction(settings);
+        database.set_usage(b"key:0", Usage::IdleSeconds(500));
+        database.set_usage(b"key:0", Usage::Frequency(77));
+        assert_eq!(database.frequency(b"key:0"), Some(77));
+        database.view(b"key:0", |_| ());
+        assert_eq!(database.frequency(b"key:0"), Some(78));
+    }
+
+    const MOST_IDLE: i64 = (1 << 24) - 1;
 }

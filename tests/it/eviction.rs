@@ -102,11 +102,11 @@ fn volatile_policies() {
     const POLICIES: [&str; 5] = ["volatile-lru", "volatile-lfu", "volatile-lrm", "volatile-random", "volatile-ttl"];
     on_both(&["--lfu-log-factor", "0"], |server| {
         let mut client = server.client();
+        let empty = used(&mut client);
         for policy in POLICIES {
             client.line("CONFIG SET maxmemory 0");
             client.line("CONFIG RESETSTAT");
             client.line("FLUSHALL");
-            let empty = used(&mut client);
             client.line(&format!("CONFIG SET maxmemory-policy {policy}"));
             for prefix in ["stays", "late", "soon"] {
                 send_all(&mut client, &make(prefix));

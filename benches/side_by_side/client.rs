@@ -70,10 +70,14 @@ impl Client {
     /// Sends requests that are encoded already, whose replies are texts; tells which of them are null.
     pub(crate) fn missing(&mut self, requests: &[u8], count: usize) -> Outcome<Vec<bool>> {
         self.stream.write_all(requests)?;
-        let is_missing = |_| {
-            let is_null = self.replies.fill_buf()?.starts_with(b"$-");
-            self.skip_reply()?;
-            Ok(is_null)
+        let is_missing = |_| -> Outcome<bool> {
+            let mut line = String::new();
+            self.replies.read_line(&mut line)?;
+            let length: i64 = line.trim_end().strip_prefix('$').ok_or("not a text")?.parse()?;
+            if let Ok(length) = u64::try_from(length) {
+                std::io::copy(&mut (&mut self.replies).take(length + 2), &mut std::io::sink())?;
+            }
+            Ok(length < 0)
         };
         (0..count).map(is_missing).collect()
     }

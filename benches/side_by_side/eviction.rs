@@ -36,7 +36,7 @@ const BATCH: usize = 50;
 
 /// Keys written when all cores write, and to what limit.
 const WRITES: usize = 1_000_000;
-const LIMIT: u64 = 100 << 20;
+const LIMIT: usize = 100 << 20;
 const WRITERS: usize = 4;
 
 /// Both servers at every policy, then under writes.
@@ -102,14 +102,16 @@ fn cached(options: &Options, kind: Kind, policy: &str, room: usize) -> Outcome<(
     client.ask(&["CONFIG", "SET", "maxmemory", &limit.to_string()])?;
     let requests = options.scaled(REQUESTS, 200_000);
     let mut trace = Trace::new(options.scaled(UNIVERSE, 20_000));
-    let (mut asked, mut found) = (0, 0);
+    let (mut asked, mut found) = (0_u32, 0_u32);
     for done in (0..requests).step_by(BATCH) {
         let keys: Vec<usize> = (0..BATCH).map(|_| trace.next()).collect();
         let asking = keys.iter().flat_map(|key| encode(&["HGET", &format!("key:{key}"), "value"]));
         let missing = client.missing(&asking.collect::<Vec<u8>>(), BATCH)?;
         if done >= requests / 2 {
-            asked += BATCH;
-            found += missing.iter().filter(|is_missing| !**is_missing).count();
+            for is_missing in &missing {
+                asked += 1;
+                found += u32::from(!is_missing);
+            }
         }
         let absent = keys.iter().zip(missing).filter(|(_, is_missing)| *is_missing).map(|(key, _)| *key);
         let storing: Vec<Vec<String>> = absent.flat_map(|key| store(key, policy)).collect();
@@ -117,7 +119,7 @@ fn cached(options: &Options, kind: Kind, policy: &str, room: usize) -> Outcome<(
         client.exchange(&bytes, storing.len())?;
     }
     let keys = client.number(&["DBSIZE"])?;
-    Ok((100.0 * f64::from(found as u32) / f64::from(asked as u32), keys as f64))
+    Ok((100.0 * f64::from(found) / f64::from(asked), keys as f64))
 }
 
 /// The requests that store a key: the same each time, with an expiry where the policy wants one.
@@ -150,8 +152,7 @@ fn pressure(options: &Options) -> Outcome<Vec<Table>> {
 }
 
 fn pressed(options: &Options, kind: Kind) -> Outcome<(f64, f64, f64)> {
-    let (writes, limit) =
-        (options.scaled(WRITES, 100_000), LIMIT.min((LIMIT as f64 * options.scale) as u64).max(16 << 20));
+    let (keys, limit) = (options.scaled(WRITES, 100_000), options.scaled(LIMIT, 16 << 20));
     let arguments = ["--maxmemory-policy", "allkeys-lru", "--maxmemory", &limit.to_string()];
     let server = Server::start(kind, &options.peers, &arguments)?;
     Client::connect(server.port)?.ask(&["HSET", "small", "f", "v"])?;
@@ -164,7 +165,7 @@ fn pressed(options: &Options, kind: Kind) -> Outcome<(f64, f64, f64)> {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        let waits = probe(&server, "writes", || write_by_all(&server, writes));
+        let waits = probe(&server, "writes", || write_by_all(&server, keys));
         done.store(true, Ordering::Relaxed);
         waits
     })?;
@@ -178,20 +179,20 @@ fn pressed(options: &Options, kind: Kind) -> Outcome<(f64, f64, f64)> {
     Ok((100.0 * most.into_inner() as f64 / limit as f64, longest, of_halving))
 }
 
-fn write_by_all(server: &Server, writes: usize) -> Outcome<()> {
-    let write = |writer: usize| -> Outcome<()> {
-        let mut rng = Rng::with_seed(writer as u64);
+fn write_by_all(server: &Server, keys: usize) -> Outcome<()> {
+    let fill = |number: usize| -> Outcome<()> {
+        let mut rng = Rng::with_seed(number as u64);
         let text: String = (0..6000).map(|_| rng.alphanumeric()).collect();
-        let requests = (0..writes / WRITERS).map(|number| {
+        let requests = (0..keys / WRITERS).map(|key| {
             let (start, length) = (rng.usize(..3000), [20, 100, 500, 3000][rng.usize(..4)]);
             let value = text.get(start..start + length).unwrap_or_default();
-            ["HSET", &format!("key:{writer}:{number}"), "value", value].map(str::to_owned).to_vec()
+            ["HSET", &format!("key:{number}:{key}"), "value", value].map(str::to_owned).to_vec()
         });
         Client::connect(server.port)?.pipeline(requests, BATCH)
     };
     std::thread::scope(|scope| {
         let writers: Vec<_> =
-            (0..WRITERS).map(|writer| scope.spawn(move || write(writer).map_err(|error| error.to_string()))).collect();
+            (0..WRITERS).map(|number| scope.spawn(move || fill(number).map_err(|error| error.to_string()))).collect();
         writers.into_iter().try_for_each(|writer| Ok(writer.join().map_err(|_| "a writer has panicked")??))
     })
 }

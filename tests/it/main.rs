@@ -20,6 +20,7 @@ mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod eviction; // maxmemory: who is refused, which keys go, who hears of it
 mod expiry; // short TTLs in real time
+mod fuzz; // the bodies of the fuzz targets on seeds and random changes of them
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
 mod lifecycle; // start, settings, limits, end
 mod limits; // what a client may take: every limit at its edge, beside Redis
@@ -48,6 +49,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("concurrency", concurrency::CASES),
     ("eviction", eviction::CASES),
     ("expiry", expiry::CASES),
+    ("fuzz", fuzz::CASES),
     ("hostile", hostile::CASES),
     ("lifecycle", lifecycle::CASES),
     ("limits", limits::CASES),

@@ -212,6 +212,7 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
         "active_defrag_running",
     ];
     text.zeros(&no_such_feature);
+    text.counter("mem_not_counted_for_evict", &ctx.services.memory.not_counted);
     text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");
     text.line("lazyfree_pending_objects", ctx.services.keyspace.removed_count());
@@ -246,9 +247,12 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.counter("expired_keys_active", &store.expired_keys_unasked);
     text.counter("expired_time_cap_reached_count", &server.expire_cycles_cut);
     text.line("expire_cycle_cpu_milliseconds", server.expire_nanoseconds.load(Ordering::Relaxed) / 1_000_000);
-    text.line("evicted_keys", 0);
+    text.counter("evicted_keys", &ctx.services.keyspace.eviction.evicted_keys);
     text.counter("evicted_clients", &server.clients_evicted);
     text.line("evicted_scripts", 0);
+    let (total, current) = ctx.services.evictions.short_ms(ctx.now);
+    text.line("total_eviction_exceeded_time", total);
+    text.line("current_eviction_exceeded_time", current);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
     let templates = TemplateStats::now();

@@ -64,8 +64,9 @@ pub fn rewrite(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 /// `CONFIG RESETSTAT` -> OK: sets the counters that INFO reports to zero.
 pub fn resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     ctx.services.stats.reset();
-    let store = &ctx.services.keyspace.stats;
-    for counter in [&store.expired_keys, &store.expired_fields] {
+    ctx.services.evictions.reset();
+    let keyspace = &ctx.services.keyspace;
+    for counter in [&keyspace.stats.expired_keys, &keyspace.stats.expired_fields, &keyspace.eviction.evicted_keys] {
         counter.store(0, Ordering::Relaxed);
     }
     ctx.reply.ok();

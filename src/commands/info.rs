@@ -172,6 +172,7 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
         text.line(&format!("{name}_ratio"), format_args!("{:.2}", ratio(whole, part)));
         text.line(&format!("{name}_bytes"), difference(whole, part));
     }
+    text.counter("mem_not_counted_for_evict", &ctx.services.memory.not_counted);
     text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");
 }
@@ -192,8 +193,11 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.counter("rejected_connections", &server.connections_rejected);
     text.counter("expired_subkeys", &store.expired_fields);
     text.counter("expired_keys", &store.expired_keys);
-    text.line("evicted_keys", 0);
+    text.counter("evicted_keys", &ctx.services.keyspace.eviction.evicted_keys);
     text.counter("evicted_clients", &server.clients_evicted);
+    let (total, current) = ctx.services.evictions.short_ms(ctx.now);
+    text.line("total_eviction_exceeded_time", total);
+    text.line("current_eviction_exceeded_time", current);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
     let templates = TemplateStats::now();

@@ -152,7 +152,7 @@ pub(super) const HOT_KEYS_START: Row =
         "8.6.0",
         "O(1)",
         "Starts hotkeys tracking.",
-        "METRICS count [CPU] [NET] [COUNT k] [DURATION seconds] [SAMPLE ratio] [SLOTS count slot [slot ...]]",
+        "METRICS <count [CPU] [NET]>=metrics [COUNT k] [DURATION seconds] [SAMPLE ratio] [SLOTS count slot [slot ...]]",
     );
 pub(super) const HOT_KEYS_STOP: Row = other("hotkeys|stop", 2, hotkeys::stop)
     .admin()

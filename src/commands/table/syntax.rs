@@ -224,7 +224,7 @@ fn leaf(word: &'static str) -> Argument {
         "float-increment" => Kind::Value("double"),
         "seconds" | "milliseconds" | "count" | "numfields" | "cursor" | "increment" | "index" | "index1" | "index2"
         | "db" | "destination-db" | "protover" | "version" | "client-id" | "maxage" | "timeout" | "numreplicas"
-        | "numlocal" | "bits" => Kind::Value("integer"),
+        | "numlocal" | "bits" | "k" | "ratio" | "slot" => Kind::Value("integer"),
         _ => Kind::Value("string"),
     };
     let token = is_token.then_some(word);

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Startup::Run(config)) => {
-            let outcome = logging::start(&config).and_then(|()| server::run(config));
+            let outcome = logging::start(&config).and_then(|logging| server::run(config, logging));
             match outcome {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

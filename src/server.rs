@@ -3,6 +3,7 @@
 mod background;
 pub mod logging;
 mod supervisor;
+mod welcome;
 
 use std::io;
 use std::sync::Arc;
@@ -19,9 +20,10 @@ use crate::net::worker::Worker;
 use crate::services::renames::Renames;
 use crate::services::{HASHD_VERSION, Services, hash_limits};
 use crate::store::Keyspace;
+use logging::Logging;
 
 /// Runs the server until a signal or SHUTDOWN stops it.
-pub fn run(config: Config) -> io::Result<()> {
+pub fn run(config: Config, logging: Logging) -> io::Result<()> {
     log_panics();
     fit_to_open_files(&config);
     let config = Arc::new(config);
@@ -30,7 +32,9 @@ pub fn run(config: Config) -> io::Result<()> {
     let clock = Arc::new(Clock::system());
     let mut services = Services::new(Arc::clone(&config), keyspace, clock, &table::acl_categories());
     services.renames = renames(&config).map_err(io::Error::other)?;
+    services.log = Some(Box::new(logging));
     services.acl.load_at_start(&services).map_err(io::Error::other)?;
+    welcome::show(&services);
     let services = Arc::new(services);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(services))
 }

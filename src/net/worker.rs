@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tracing::Instrument;
 
 use super::{connection, tls};
 use crate::services::clients::Client;
@@ -178,7 +179,9 @@ fn take(floor: &Rc<Floor>, incoming: Incoming) {
 
 async fn serve<S: connection::Stream>(stream: S, served: Served, user: Option<Vec<u8>>) {
     let Floor { services, counters, .. } = &*served.floor;
-    connection::serve(stream, Arc::clone(services), Arc::clone(&served.client), Arc::clone(counters), user).await;
+    let client = Arc::clone(&served.client);
+    let span = tracing::debug_span!("connection", client = client.id.0, address = %client.address);
+    connection::serve(stream, Arc::clone(services), client, Arc::clone(counters), user).instrument(span).await;
 }
 
 async fn serve_securely(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, served: Served) {

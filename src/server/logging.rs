@@ -1,22 +1,31 @@
-//! Where log lines go.
+//! Where log lines go, and how many of them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::Config;
+use crate::services::edge::Log;
 
-/// Logs to `logfile` or to standard output, at `loglevel`, as text or JSON by `logformat`.
-pub fn start(config: &Config) -> io::Result<()> {
-    let level = match config.loglevel() {
-        "debug" => tracing::Level::TRACE,
-        "verbose" => tracing::Level::DEBUG,
-        "notice" => tracing::Level::INFO,
-        "warning" => tracing::Level::WARN,
-        _ => return Ok(()),
-    };
+/// The log of this process, whose level can be changed.
+#[derive(Debug)]
+pub struct Logging(reload::Handle<LevelFilter, Registry>);
+
+impl Log for Logging {
+    fn set_level(&self, loglevel: &str) {
+        // It fails when there is no log any more.
+        drop(self.0.reload(level(loglevel)));
+    }
+}
+
+/// Logs to `logfile` or to standard output, from `loglevel` on, as text or JSON by `logformat`.
+pub fn start(config: &Config) -> io::Result<Logging> {
     let path = config.logfile();
     let to_terminal = path.is_empty() && io::stdout().is_terminal();
     let writer = if path.is_empty() {
@@ -26,14 +35,22 @@ pub fn start(config: &Config) -> io::Result<()> {
             .map_err(|error| io::Error::new(error.kind(), format!("Can't open the log file: {error}")))?;
         BoxMakeWriter::new(move || writer_to(Path::new(&path)))
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(to_terminal);
-    let builder = builder.with_writer(writer);
-    if config.logformat() == "json" {
-        builder.json().init();
-    } else {
-        builder.init();
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(to_terminal).with_writer(writer);
+    let lines = if config.logformat() == "json" { lines.json().boxed() } else { lines.boxed() };
+    let (filter, handle) = reload::Layer::new(level(config.loglevel()));
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Ok(Logging(handle))
+}
+
+/// What a value of `loglevel` lets through.
+fn level(loglevel: &str) -> LevelFilter {
+    match loglevel {
+        "debug" => LevelFilter::TRACE,
+        "verbose" => LevelFilter::DEBUG,
+        "notice" => LevelFilter::INFO,
+        "warning" => LevelFilter::WARN,
+        _ => LevelFilter::OFF,
     }
-    Ok(())
 }
 
 fn log_file(path: &Path) -> io::Result<File> {

@@ -1,4 +1,4 @@
-//! `Edge`: what commands may ask of the network, which is above them.
+//! `Edge` and `Log`: what commands may ask of the network and of the log, which are above them.
 
 use std::fmt::Debug;
 
@@ -23,4 +23,10 @@ pub trait Edge: Debug + Send + Sync {
     /// Brings the listeners, the certificates and the limit of open files into line with the configuration, of which the
     /// parameters called `changed` have been set. After an error everything is as before.
     fn apply(&self, changed: &[&'static str]) -> Result<(), Refused>;
+}
+
+/// What the server logs to.
+pub trait Log: Debug + Send + Sync {
+    /// Logs from a value of `loglevel` on.
+    fn set_level(&self, loglevel: &str);
 }

@@ -32,7 +32,7 @@ use crate::store::{ChangeLog, EvictionSettings, HashLimits, Keyspace};
 use acl::{Acl, Categories};
 use changes::Changes;
 use clients::Clients;
-use edge::{Edge, Refused};
+use edge::{Edge, Log, Refused};
 use eviction::Evictions;
 use hot_keys::HotKeys;
 use latency::LatencyMonitor;
@@ -100,6 +100,8 @@ pub struct Services {
     /// When the log last warned of a client that speaks HTTP.
     warned_of_attack_at: AtomicI64,
     edge: OnceLock<Weak<dyn Edge>>,
+    /// What is logged to, if its level can be changed.
+    pub log: Option<Box<dyn Log>>,
     /// Whether the server has been asked to stop.
     asked_to_stop: AtomicBool,
     /// Whether connections are to end.
@@ -146,6 +148,7 @@ impl Services {
             configuring: Mutex::default(),
             warned_of_attack_at: AtomicI64::new(i64::MIN),
             edge: OnceLock::new(),
+            log: None,
             asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         };
@@ -208,6 +211,11 @@ impl Services {
         }
         if changed.contains(&"maxmemory") {
             self.apply_maxmemory();
+        }
+        if changed.contains(&"loglevel")
+            && let Some(log) = &self.log
+        {
+            log.set_level(self.config.loglevel());
         }
         match self.edge.get().and_then(Weak::upgrade) {
             Some(edge) => edge.apply(changed),

@@ -21,6 +21,8 @@ pub const CASES: &[Case] = &[
     ("a_second_interrupt_ends_at_once", second_interrupt),
     ("systemd_is_told", systemd),
     ("log_and_pid_files", files),
+    ("loglevel_follows_config_set", loglevel),
+    ("what_the_log_says_at_start", start_in_log),
 ];
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -286,4 +288,62 @@ fn files() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("Can't open the log file: No such file"));
     drop(std::fs::remove_dir_all(folder));
+}
+
+/// Sends something wrong, which is logged at `verbose`, and gives how many lines of the log tell of that.
+fn protocol_errors(server: &Server) -> usize {
+    let mut client = server.client();
+    client.send_raw(b"*1\r\n!\r\n").unwrap();
+    client.read_to_close().unwrap();
+    server.log().lines().filter(|line| line.contains("protocol error")).count()
+}
+
+fn loglevel() {
+    for format in ["text", "json"] {
+        let server = Server::start_with(Kind::Hashd, &["--loglevel", "nothing", "--logformat", format]);
+        let mut client = server.client();
+        assert_eq!((protocol_errors(&server), server.log().as_str()), (0, ""));
+        let mut expected = 0;
+        for (level, is_logged) in [
+            ("notice", false),
+            ("verbose", true),
+            ("warning", false),
+            ("debug", true),
+            ("nothing", false),
+            ("verbose", true),
+        ] {
+            assert_eq!(client.line(&format!("CONFIG SET loglevel {level}")), "+OK");
+            expected += usize::from(is_logged);
+            assert_eq!(protocol_errors(&server), expected, "{format}, {level}: {}", server.log());
+        }
+        let log = server.log();
+        let line = log.lines().rfind(|line| line.contains("protocol error")).unwrap();
+        let wanted = match format {
+            "json" => r#""spans":[{"address":"127.0.0.1:"#,
+            _ => "connection{client=",
+        };
+        assert!(line.contains(wanted) && line.contains("127.0.0.1:"), "no span of the connection: {line}");
+        assert_eq!(client.line("CONFIG SET loglevel loud").split(' ').next(), Some("-ERR"));
+        assert_eq!(protocol_errors(&server), expected + 1);
+    }
+}
+
+fn start_in_log() {
+    let options = ["--loglevel", "notice", "--maxclients", "77", "--maxmemory", "100mb", "--io-threads", "1"];
+    let open = ["--bind", "0.0.0.0", "--protected-mode", "no", "--tcp-backlog", "2147483647"];
+    let server = Server::start_with(Kind::Hashd, &[&options[..], &open[..]].concat());
+    let log = server.log();
+    let first = log.lines().next().unwrap_or_default();
+    let port = format!("port={}", server.port);
+    let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    for part in [version, &port, "threads=1", "maxclients=77", "maxmemory=104857600", "open_files="] {
+        assert!(first.contains(part), "{part} is not in: {first}");
+    }
+    let is_warned = |text: &str| log.lines().any(|line| line.contains("WARN") && line.contains(text));
+    assert!(is_warned("TCP backlog setting of 2147483647 cannot be enforced"), "{log}");
+    assert!(is_warned("protected-mode is off and the default user has no password"), "{log}");
+    let overcommit = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    assert_eq!(is_warned("Memory overcommit must be enabled"), overcommit.trim() == "0", "{log}");
+    let server = Server::start_with(Kind::Hashd, &["--loglevel", "notice"]);
+    assert!(!server.log().contains("Anybody"), "{}", server.log());
 }

@@ -16,6 +16,7 @@ pub mod stats;
 pub mod tracking;
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -79,6 +80,8 @@ pub struct Services {
     /// When the log last warned of a client that speaks HTTP.
     warned_of_attack_at: AtomicI64,
     edge: OnceLock<Weak<dyn Edge>>,
+    /// Whether the start is over.
+    ready: AtomicBool,
     /// Whether the server has been asked to stop.
     asked_to_stop: AtomicBool,
     /// Whether connections are to end.
@@ -118,6 +121,7 @@ impl Services {
             configuring: Mutex::default(),
             warned_of_attack_at: AtomicI64::new(i64::MIN),
             edge: OnceLock::new(),
+            ready: AtomicBool::new(false),
             asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
@@ -152,6 +156,22 @@ impl Services {
             self.shutdown.notify_waiters();
             self.shutdown.notify_one();
         }
+    }
+
+    /// Whether protected mode turns away whoever comes from this address.
+    pub fn protects_from(&self, address: &SocketAddr) -> bool {
+        self.config.protected_mode() && !address.ip().to_canonical().is_loopback() && self.acl.has_open_door()
+    }
+
+    /// Says that clients are served from now on.
+    pub fn note_ready(&self) {
+        self.memory.note_ready(self.clock.now());
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether clients are served: not before the start is over, and no more when the server has been asked to stop.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.asked_to_stop.load(Ordering::Acquire) && !self.is_stopping()
     }
 
     /// Warns of a client that speaks HTTP, once a minute at most, as Redis does.

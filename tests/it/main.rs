@@ -20,6 +20,7 @@ mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
+mod http; // the HTTP port: who is let in, hashes, metrics
 mod lifecycle; // start, settings, limits, end
 mod limits; // what a client may take: every limit at its edge, beside Redis
 mod linearizability; // histories of overlapping commands, each with an order that explains it
@@ -47,6 +48,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
     ("hostile", hostile::CASES),
+    ("http", http::CASES),
     ("lifecycle", lifecycle::CASES),
     ("limits", limits::CASES),
     ("linearizability", linearizability::CASES),

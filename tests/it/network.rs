@@ -97,7 +97,7 @@ fn unix_socket() {
 }
 
 /// An address of this machine that is not of the loopback interface, if it has one. Nothing is sent.
-fn outer_address() -> Option<String> {
+pub fn outer_address() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     Some(socket.local_addr().ok()?.ip().to_string()).filter(|address| !address.starts_with("127."))

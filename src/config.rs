@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 pub use events::KeyspaceEvents;
 pub use kind::{CLASSES, Kind, OutputBufferLimit, Value};
 pub use parse::{StartupError, memory_size, redis_integer};
-pub use rewrite::RewriteError;
+pub use rewrite::{RewriteError, Rewriting};
 pub use table::{Access, Parameter, ROWS, Row};
 
 use parse::Directive;
@@ -134,10 +134,17 @@ impl Config {
         Ok(Startup::Run(config))
     }
 
+    /// Reads the text of a configuration file, on top of the defaults.
+    pub fn from_text(text: &[u8]) -> Result<Self, StartupError> {
+        let mut config = Self::default();
+        config.apply(&parse::reader(text)?)?;
+        Ok(config)
+    }
+
     /// The parameters that any of the patterns matches, each once under each of its names, in the order of the table.
     ///
     /// Patterns match in any case; `glob` takes a pattern and a name. A name asked for without `*`, `?` and `[` is
-    /// reported as it was spelled.
+    /// reported as it was spelled; some names are reported only so.
     pub fn get(&self, patterns: &[&[u8]], glob: fn(&[u8], &[u8]) -> bool) -> Vec<(String, String)> {
         let spelled = |name: &str| {
             let asked = patterns.iter().find(|pattern| pattern.eq_ignore_ascii_case(name.as_bytes()));
@@ -147,7 +154,8 @@ impl Config {
         let names = Parameter::ALL.iter().flat_map(|parameter| parameter.names().map(|name| (*parameter, name)));
         names
             .filter(|(_, name)| {
-                lower.iter().any(|pattern| pattern == name.as_bytes() || glob(pattern, name.as_bytes()))
+                let is_hidden = table::HIDDEN.contains(name);
+                lower.iter().any(|pattern| pattern == name.as_bytes() || !is_hidden && glob(pattern, name.as_bytes()))
             })
             .map(|(parameter, name)| (spelled(name), self.shown(parameter)))
             .collect()

@@ -50,7 +50,7 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     background::start(&services)?;
     let _pid_file = PidFile::write(config.pidfile());
     let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
-    tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "ready to accept connections");
+    tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "Ready to accept connections");
     supervisor::ready(&config);
     services.note_ready();
 

@@ -1,32 +1,4 @@
-//! Any bytes, in any split and in batches of any size: the decoder never panics, and neither changes what it decodes.
+//! See `src/decoder.rs`.
 #![no_main]
 
-use hashd::resp::decode::{DecodeLimits, Decoder, ProtocolError};
-use libfuzzer_sys::fuzz_target;
-
-type Requests = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
-
-fn decode(chunks: &mut dyn Iterator<Item = &[u8]>, most: usize) -> Requests {
-    let limits = DecodeLimits { max_bulk: 1 << 20, unauthenticated: false };
-    let (mut decoder, mut buffer, mut requests) = (Decoder::default(), Vec::new(), Vec::new());
-    for chunk in chunks {
-        buffer.extend_from_slice(chunk);
-        loop {
-            if let Err(error) = decoder.advance(&buffer, limits, most) {
-                return (requests, Some(error));
-            }
-            let Some((bytes, ranges)) = decoder.next(&buffer) else { break };
-            requests.push(ranges.iter().map(|range| range.of(bytes).to_vec()).collect());
-            decoder.step();
-        }
-        buffer.drain(..decoder.take_consumed());
-    }
-    (requests, None)
-}
-
-fuzz_target!(|input: (usize, usize, Vec<u8>)| {
-    let (size, most, bytes) = input;
-    let whole = decode(&mut std::iter::once(bytes.as_slice()), 1);
-    let parts = decode(&mut bytes.chunks(size % 64 + 1), most % 8 + 1);
-    assert_eq!(whole, parts);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hashd_fuzz::run("decoder", bytes));

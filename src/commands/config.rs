@@ -50,9 +50,9 @@ pub fn set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `CONFIG REWRITE` -> OK: writes the parameters into the configuration file, whose comments and order stay.
+/// `CONFIG REWRITE` -> OK: writes the parameters and the users into the configuration file, whose comments and order stay.
 pub fn rewrite(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
-    if let Err(error) = ctx.services.config.rewrite() {
+    if let Err(error) = ctx.services.rewrite_configuration(false) {
         tracing::warn!(%error, "CONFIG REWRITE failed");
         return Err(CommandError::text(format!("ERR {error}")));
     }

@@ -20,6 +20,11 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (b"listpack", 1) => listpack(ctx, args),
         (b"protocol", 1) => protocol(ctx, args),
         (b"error", 1) => Err(CommandError::text(args.next_bytes()?)),
+        (b"log", 1) => log(ctx, args),
+        (b"config-rewrite-force-all", 0) => rewrite_configuration(ctx),
+        (b"dict-resizing" | b"reply-copy-avoidance", 1) | (b"replybuffer", 2) => {
+            nothing_to_switch(ctx, subcommand, args)
+        }
         (b"digest-value", _) => {
             digest_value(ctx, args);
             Ok(())
@@ -62,6 +67,42 @@ fn switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outc
         keyspace.set_active_expire(!on);
     } else {
         keyspace.set_allow_access_expired(on);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `DEBUG LOG message`: writes it to the server's log.
+fn log(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    tracing::warn!(message = %args.next_bytes()?.escape_ascii(), "DEBUG LOG");
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `DEBUG CONFIG-REWRITE-FORCE-ALL`: CONFIG REWRITE that leaves nothing out because it is at its default.
+fn rewrite_configuration(ctx: &mut Context<'_>) -> Outcome {
+    match ctx.services.rewrite_configuration(true) {
+        Ok(()) => ctx.reply.ok(),
+        Err(error) => return Err(CommandError::text(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}"))),
+    }
+    Ok(())
+}
+
+/// `DEBUG DICT-RESIZING|REPLY-COPY-AVOIDANCE 0|1` and `DEBUG REPLYBUFFER PEAK-RESET-TIME|RESIZING value`: test suites switch
+/// parts of Redis off that there are none of here, so that their steps are accepted and change nothing.
+fn nothing_to_switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outcome {
+    if subcommand.eq_ignore_ascii_case(b"replybuffer") {
+        let what = args.next_bytes()?.to_ascii_lowercase();
+        let value = args.next_bytes()?;
+        match what.as_slice() {
+            b"peak-reset-time" if [&b"never"[..], b"reset"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {}
+            b"peak-reset-time" => drop(number::parse_i64(value).ok_or(CommandError::NotInteger)?),
+            b"resizing" => {}
+            _ => {
+                let why = "ERR unknown subcommand or wrong number of arguments for '";
+                return Err(CommandError::quoting(why, subcommand, "'. Try DEBUG HELP."));
+            }
+        }
     }
     ctx.reply.ok();
     Ok(())
@@ -171,11 +212,18 @@ fn help(ctx: &mut Context<'_>) {
         ctx.reply,
         "DEBUG",
         &[
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE but writes all configuration options, including",
+            "    keywords not listed in original configuration file or default values.",
+            "DICT-RESIZING <0|1>",
+            "    Accepted for test suites; there is nothing to switch.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Output a hex signature of the values of all the specified keys.",
             "ERROR <string>",
             "    Return a Redis protocol error with <string> as message. Useful for clients",
             "    unit tests to simulate Redis errors.",
+            "LOG <message>",
+            "    Write <message> to the server log.",
             "OBJECT <key>",
             "    Show low level info about `key` and associated value.",
             "PANIC",
@@ -184,6 +232,9 @@ fn help(ctx: &mut Context<'_>) {
             "    Reply with a test value of the specified type. <type> can be: string,",
             "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
             "    true, false.",
+            "REPLY-COPY-AVOIDANCE <0|1>",
+            "REPLYBUFFER PEAK-RESET-TIME|RESIZING <value>",
+            "    Accepted for test suites; there is nothing to switch.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Setting it to 0 disables expiring keys (and hash-fields) in background ",
             "    when they are not accessed (otherwise the Redis behavior). Setting it",

@@ -207,9 +207,13 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("tracking_total_items", tracking.items);
     text.line("tracking_total_prefixes", tracking.prefixes);
     text.line("total_error_replies", totals.error_replies);
-    for (name, reason) in
-        [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)]
-    {
+    for (name, reason) in [
+        ("auth", Reason::Auth),
+        ("cmd", Reason::Command),
+        ("key", Reason::Key),
+        ("channel", Reason::Channel),
+        ("tls_cert", Reason::Certificate),
+    ] {
         text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
     }
     text.counter("client_query_buffer_limit_disconnections", &server.query_buffers_exceeded);

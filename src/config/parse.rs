@@ -65,28 +65,40 @@ const DEEPEST_INCLUDE: usize = 16;
 const UNBALANCED: &str = "Unbalanced quotes in configuration line";
 
 /// Reads the command line, whose first item is the name of the program.
+///
+/// As in Redis, an option takes the words up to the next `--`, and the first of them even if it begins with `--` itself;
+/// only `--save` may be without any. Words before the first option are a directive, too, if a file is named before them.
 pub(super) fn command_line(args: impl Iterator<Item = OsString>) -> Result<CommandLine, StartupError> {
     let mut parsed = CommandLine::default();
-    let mut args = args.skip(1).enumerate().peekable();
-    while let Some((index, arg)) = args.next() {
+    let args: Vec<OsString> = args.skip(1).collect();
+    let has_value = |index: usize| args.get(index).is_some_and(|next| !next.as_encoded_bytes().starts_with(b"--"));
+    let mut is_complete = true;
+    for (index, arg) in args.iter().enumerate() {
         let bytes = arg.as_encoded_bytes();
-        match bytes {
-            b"-h" | b"--help" if index == 0 || bytes.len() > 2 => parsed.wants_help = true,
-            b"-v" | b"--version" if index == 0 || bytes.len() > 2 => parsed.wants_version = true,
-            b"-" if index == 0 || args.peek().is_none() => parsed.reads_stdin = true,
-            _ => match (bytes.strip_prefix(b"--"), parsed.directives.last_mut()) {
-                (Some(option), _) => parsed.directives.push(option_directive(option)),
-                (None, Some(directive)) => directive.words.push(bytes.to_vec()),
-                (None, None) if index == 0 && !bytes.starts_with(b"-") => parsed.file = Some(PathBuf::from(arg)),
-                (None, None) => {
-                    let stray = Directive {
-                        place: "the command line".to_owned(),
-                        line: arg.to_string_lossy().into_owned(),
-                        words: Vec::new(),
-                    };
-                    return Err(stray.refused("Bad directive or wrong number of arguments; see hashd --help"));
+        match (bytes, parsed.directives.last_mut()) {
+            (b"-h" | b"--help", _) if is_complete && (index == 0 || bytes.len() > 2) => parsed.wants_help = true,
+            (b"-v" | b"--version", _) if is_complete && (index == 0 || bytes.len() > 2) => parsed.wants_version = true,
+            (b"-", _) if index == 0 || index + 1 == args.len() => parsed.reads_stdin = true,
+            ([b'-', b'-', option @ ..], _) if is_complete => {
+                let mut directive = option_directive(option)?;
+                if directive.words == [b"save"] && !has_value(index + 1) {
+                    directive.words.push(Vec::new());
                 }
-            },
+                is_complete = directive.words.len() > 1;
+                parsed.directives.push(directive);
+            }
+            (_, Some(directive)) => {
+                directive.words.push(bytes.to_vec());
+                is_complete = true;
+            }
+            (_, None) if index == 0 && !bytes.starts_with(b"-") => parsed.file = Some(PathBuf::from(arg)),
+            (_, None) if parsed.file.is_some() => {
+                parsed.directives.push(of_command_line(vec![bytes.to_ascii_lowercase()]));
+            }
+            (_, None) => {
+                let stray = Directive { line: arg.to_string_lossy().into_owned(), ..of_command_line(Vec::new()) };
+                return Err(stray.refused("Bad directive or wrong number of arguments; see hashd --help"));
+            }
         }
     }
     for directive in &mut parsed.directives {
@@ -95,12 +107,21 @@ pub(super) fn command_line(args: impl Iterator<Item = OsString>) -> Result<Comma
     Ok(parsed)
 }
 
-/// `--name` or `--name=value`.
-fn option_directive(option: &[u8]) -> Directive {
-    let mut parts = option.splitn(2, |byte| *byte == b'=');
-    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let words = std::iter::once(name).chain(parts.next().map(<[u8]>::to_vec)).collect();
+fn of_command_line(words: Vec<Vec<u8>>) -> Directive {
     Directive { place: "the command line".to_owned(), line: String::new(), words }
+}
+
+/// `--name`, `--name=value`, or `--name value` in one argument, which is quoted like a line of a file.
+fn option_directive(option: &[u8]) -> Result<Directive, StartupError> {
+    let at = option.iter().position(|byte| *byte == b'=' || byte.is_ascii_whitespace()).unwrap_or(option.len());
+    let (name, rest) = option.split_at(at);
+    let values = match rest {
+        [b'=', value @ ..] => Some(vec![value.to_vec()]),
+        rest => words::split(rest),
+    };
+    let shown = Directive { line: String::from_utf8_lossy(option).into_owned(), ..of_command_line(Vec::new()) };
+    let values = values.ok_or_else(|| shown.refused(UNBALANCED))?;
+    Ok(of_command_line(std::iter::once(name.to_ascii_lowercase()).chain(values).collect()))
 }
 
 /// A directive as a configuration file would spell it.
@@ -147,7 +168,7 @@ pub(super) fn environment(
 }
 
 /// Variables by which the test suite and the benches find what they need; a server they start inherits them.
-const OF_THE_TESTS: [&[u8]; 6] = [b"PEERS", b"BIN", b"RECORD", b"SEED", b"STAND_IN", b"TIME_LIMIT"];
+const OF_THE_TESTS: [&[u8]; 7] = [b"PEERS", b"BIN", b"RECORD", b"SEED", b"FUZZ_SECONDS", b"STAND_IN", b"TIME_LIMIT"];
 
 /// Kubernetes gives every container such variables about a service named `hashd`; they are not settings.
 fn is_service_link(suffix: &[u8], value: &[u8]) -> bool {
@@ -308,8 +329,33 @@ mod tests {
         assert!(parsed.reads_stdin);
         let lines: Vec<_> = parsed.directives.iter().map(|directive| directive.line.as_str()).collect();
         assert_eq!(lines, [r#"bind "127.0.0.1" "-::1""#, r#"save """#, r#"port "7""#]);
-        assert!(command_line(["hashd", "a.conf", "b"].iter().map(OsString::from)).is_err());
+        assert!(command_line(["hashd", "--", "a"].iter().map(OsString::from)).is_ok());
+        assert!(command_line(["hashd", "-x", "b"].iter().map(OsString::from)).is_err());
         assert!(command_line(["hashd", "--hz", "1", "--help"].iter().map(OsString::from)).unwrap().wants_help);
+    }
+
+    fn lines(args: &[&str]) -> Vec<String> {
+        let args = std::iter::once(&"hashd").chain(args).map(OsString::from);
+        command_line(args).unwrap().directives.into_iter().map(|directive| directive.line).collect()
+    }
+
+    #[test]
+    fn values_are_taken_as_redis_takes_them() {
+        // The first value of an option may look like an option.
+        assert_eq!(lines(&["--requirepass", "--hz", "--hz", "2"]), [r#"requirepass "--hz""#, r#"hz "2""#]);
+        assert_eq!(lines(&["--port", "--loglevel", "debug"]), [r#"port "--loglevel" "debug""#]);
+        assert_eq!(lines(&["--requirepass", "--help"]), [r#"requirepass "--help""#]);
+        for (args, expected) in [
+            (&["--save", "--hz", "2"][..], &[r#"save """#, r#"hz "2""#][..]),
+            (&["--hz", "2", "--save"], &[r#"hz "2""#, r#"save """#]),
+            (&["--save", "60", "1", "--hz", "2"], &[r#"save "60" "1""#, r#"hz "2""#]),
+        ] {
+            assert_eq!(lines(args), expected);
+        }
+        // Name and value in one argument, and a directive without dashes behind the file.
+        assert_eq!(lines(&["--maxmemory '700 mb'", "--HZ 2"]), [r#"maxmemory "700 mb""#, r#"hz "2""#]);
+        assert_eq!(lines(&["a.conf", "HZ", "2", "--port=3 4"]), [r#"hz "2""#, r#"port "3 4""#]);
+        assert!(command_line(["hashd", "--logfile 'x"].iter().map(OsString::from)).is_err());
     }
 
     #[test]

@@ -258,6 +258,12 @@ table! {
     zset_max_listpack_entries: count(0, LONG) = "128", Live, ["zset-max-ziplist-entries"], "Encoding of sorted sets (no effect).";
     zset_max_listpack_value: memory(0, LONG_BYTES) = "64", Live, ["zset-max-ziplist-value"], "Encoding of sorted sets (no effect).";
 
+    hll_sparse_max_bytes: memory(0, LONG_BYTES) = "3000", Live, [], "Encoding of hyperloglogs (no effect).";
+    stream_node_max_bytes: memory(0, LONG_BYTES) = "4096", Live, [], "Encoding of streams (no effect).";
+    stream_node_max_entries: int(0, LONG) = "100", Live, [], "Encoding of streams (no effect).";
+    stream_idmp_duration: int(1, 86_400) = "100", Live, [], "Streams (no effect).";
+    stream_idmp_maxsize: int(1, 10_000) = "100", Live, [], "Streams (no effect).";
+
     // Logs and monitoring.
     loglevel: choice(DEBUG_LEVELS) = "notice", Live, [], "Least severe messages to log.";
     logformat: choice(&["text", "json"]) = "text", Fixed, [], "Format of the log lines.";
@@ -289,6 +295,7 @@ table! {
     proc_title_template: text(kind::process_title) = "{title} {listen-addr} {server-mode}", Live, [], "Title of the process (no effect).";
     oom_score_adj: choice(&["no", "yes", "relative", "absolute"]) = "no", Live, [], "Tell the kernel what to kill first (no effect).";
     oom_score_adj_values: special(Kind::OomScores) = "0 200 800", Live, [], "Scores of main, replica and child process (no effect).";
+    locale_collate: text() = "", Live, [], "Order of letters, for SORT (no effect).";
     disable_thp: bool() = "yes", Fixed, [], "Disable transparent huge pages (no effect).";
     jemalloc_bg_thread: bool() = "yes", Live, [], "Let jemalloc purge in the background (no effect).";
     server_cpulist: text() = "", Fixed, ["server_cpulist"], "CPUs of the server threads (no effect).";
@@ -390,7 +397,7 @@ table! {
     tls_ca_cert_file: text() = "", Live, [], "Certificates that those of clients must descend from, PEM.";
     tls_ca_cert_dir: text() = "", Live, [], "Folder of such certificates.";
     tls_auth_clients: choice(&["no", "yes", "optional"]) = "yes", Live, [], "Whether TLS clients must show a certificate.";
-    tls_auth_clients_user: choice(&["CN", "off"]) = "off", Live, [], "TLS (no effect).";
+    tls_auth_clients_user: choice(&["CN", "off"]) = "off", Live, [], "Which name in the certificate of a client is that of its user: CN, the common name, or off.";
     tls_replication: bool() = "no", Live, [], "TLS (no effect).";
     tls_cluster: bool() = "no", Live, [], "TLS (no effect).";
     tls_protocols: text() = "", Live, [], "Versions of TLS spoken, of TLSv1.2 and TLSv1.3; both by default.";
@@ -401,7 +408,42 @@ table! {
     tls_session_cache_size: int(0, INT) = "20480", Live, [], "TLS sessions remembered.";
     tls_session_cache_timeout: int(0, INT) = "300", Live, [], "TLS (no effect).";
     max_new_tls_connections_per_cycle: int(1, 1000) = "1", Live, [], "TLS (no effect).";
+
+    // For test suites: as in Redis, only who asks for them by name sees them.
+    aof_disable_auto_gc: bool() = "no", Live, [], "For tests (no effect).";
+    cluster_ping_interval: int(0, LONG) = "0", Live, [], "For tests (no effect).";
+    cluster_slot_migration_max_archived_tasks: int(1, INT) = "32", Live, [], "For tests (no effect).";
+    cluster_slot_migration_sync_buffer_drain_timeout: int(0, LONG) = "60000", Live, [], "For tests (no effect).";
+    key_load_delay: int(-INT - 1, INT) = "0", Live, [], "For tests (no effect).";
+    lazyexpire_nested_arbitrary_keys: bool() = "yes", Live, [], "For tests (no effect).";
+    loading_process_events_interval_bytes: int(1024, INT) = "524288", Live, [], "For tests (no effect).";
+    lua_enable_deprecated_api: bool() = "no", Fixed, [], "For tests (no effect).";
+    prefetch_batch_max_size: int(0, 128) = "16", Live, [], "For tests (no effect).";
+    rdb_key_save_delay: int(-INT - 1, INT) = "0", Live, [], "For tests (no effect).";
+    repl_rdb_channel: bool() = "yes", Live, [], "For tests (no effect).";
+    use_exit_on_panic: bool() = "no", Live, [], "For tests (no effect).";
+    watchdog_period: int(0, INT) = "0", Live, [], "For tests (no effect).";
 }
+
+/// Names that no pattern of `CONFIG GET` finds: those that Redis hides, and those that Redis does not have, so that what
+/// reads all parameters of a Redis can set them all on another.
+pub(super) const HIDDEN: &[&str] = &[
+    "aof-disable-auto-gc",
+    "cluster-ping-interval",
+    "cluster-slot-migration-max-archived-tasks",
+    "cluster-slot-migration-sync-buffer-drain-timeout",
+    "key-load-delay",
+    "lazyexpire-nested-arbitrary-keys",
+    "loading-process-events-interval-bytes",
+    "logformat",
+    "lua-enable-deprecated-api",
+    "prefetch-batch-max-size",
+    "rdb-key-save-delay",
+    "repl-rdb-channel",
+    "threads",
+    "use-exit-on-panic",
+    "watchdog-period",
+];
 
 impl Parameter {
     /// The row of this parameter.

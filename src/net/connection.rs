@@ -18,6 +18,7 @@ use crate::dispatch::leave;
 use crate::handler::Session;
 use crate::handler::session::{Then, Wait};
 use crate::services::Services;
+use crate::services::acl::log::{Event, Reason};
 use crate::services::clients::Client;
 use crate::services::mailbox::Unblock;
 use crate::services::stats::WorkerCounters;
@@ -30,8 +31,14 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for S {}
 
-/// Serves one client until it leaves or is told to.
-pub async fn serve<S: Stream>(stream: S, services: Arc<Services>, client: Arc<Client>, counters: Arc<WorkerCounters>) {
+/// Serves one client until it leaves or is told to; `user` is whom its certificate names, if that is to be its user.
+pub async fn serve<S: Stream>(
+    stream: S,
+    services: Arc<Services>,
+    client: Arc<Client>,
+    counters: Arc<WorkerCounters>,
+    user: Option<Vec<u8>>,
+) {
     let id = client.id;
     // Wakes this task for as long as it lives: a task's waker does not change.
     poll_fn(|cx| {
@@ -39,11 +46,27 @@ pub async fn serve<S: Stream>(stream: S, services: Arc<Services>, client: Arc<Cl
         Poll::Ready(())
     })
     .await;
-    let session = Session::new(client, services.acl.new_access(), counters);
+    let mut session = Session::new(client, services.acl.new_access(), counters);
+    if let Some(user) = user {
+        certify(&services, &mut session, user);
+    }
     let work = Work::new(services, session);
     if let Err(error) = (Connection { stream, holds_back: false }).run(work).await {
         tracing::debug!(client = id.0, %error, "connection ended");
     }
+}
+
+/// Makes the client the user that its certificate names. As in Redis, one that names nobody who may come in leaves the
+/// client what it would be without.
+fn certify(services: &Services, session: &mut Session, username: Vec<u8>) {
+    if services.acl.log_in_by_certificate(&session.client, &mut session.access, &username) {
+        tracing::debug!(client = session.client.id.0, "logged in by its certificate");
+        return;
+    }
+    let now = services.clock.now();
+    let client = session.client.describe(services, now);
+    let event = Event { reason: Reason::Certificate, in_multi: false, object: Vec::new(), username, client };
+    services.acl.log.add(event, now, services.config.acllog_max_len());
 }
 
 struct Connection<S> {

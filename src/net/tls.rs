@@ -129,6 +129,16 @@ fn client_verifier(
     builder.build().map(Some).map_err(|error| format!("Failed to configure CA certificate(s): {error}"))
 }
 
+/// The first common name (CN) of whom the first of these certificates is for, as `tls-auth-clients-user CN` wants it: what C
+/// would see of 255 bytes.
+pub fn common_name(certificates: Option<&[CertificateDer<'static>]>) -> Option<Vec<u8>> {
+    const LONGEST: usize = 255;
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificates?.first()?).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_slice();
+    let name = name.get(..LONGEST).unwrap_or(name);
+    name.split(|&byte| byte == 0).next().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+}
+
 /// `tls-protocols`. Versions before 1.2 are known, and not spoken.
 fn versions(names: &str) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let mut versions = Vec::new();

@@ -310,8 +310,9 @@ impl Work {
         let client = &self.session.client;
         client.active_at.store(now.0, Ordering::Relaxed);
         client.commands.add(commands);
-        client.query_buffer.store(self.buffer.len(), Ordering::Relaxed);
-        client.query_buffer_free.store(self.buffer.capacity() - self.buffer.len(), Ordering::Relaxed);
+        let undecoded = self.buffer.len().saturating_sub(self.decoder.decoded());
+        client.query_buffer.store(undecoded, Ordering::Relaxed);
+        client.query_buffer_free.store(self.buffer.capacity() - undecoded, Ordering::Relaxed);
         self.session.counters.commands_processed.add(commands);
         if limits::limit_of_clients(&self.services).is_some() {
             self.look_at_memory();

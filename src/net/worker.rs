@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::connection;
+use super::{connection, tls};
 use crate::services::Services;
 use crate::services::clients::Client;
 use crate::services::stats::WorkerCounters;
@@ -158,10 +158,10 @@ fn take(floor: &Rc<Floor>, incoming: Incoming) {
     }
     let outcome = match socket {
         Socket::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(|stream| {
-            tokio::task::spawn_local(serve(stream, served));
+            tokio::task::spawn_local(serve(stream, served, None));
         }),
         Socket::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(|stream| {
-            tokio::task::spawn_local(serve(stream, served));
+            tokio::task::spawn_local(serve(stream, served, None));
         }),
         Socket::Tls(stream, tls) => tokio::net::TcpStream::from_std(stream).map(|stream| {
             tokio::task::spawn_local(serve_securely(stream, TlsAcceptor::from(tls), served));
@@ -172,9 +172,9 @@ fn take(floor: &Rc<Floor>, incoming: Incoming) {
     }
 }
 
-async fn serve<S: connection::Stream>(stream: S, served: Served) {
+async fn serve<S: connection::Stream>(stream: S, served: Served, user: Option<Vec<u8>>) {
     let Floor { services, counters, .. } = &*served.floor;
-    connection::serve(stream, Arc::clone(services), Arc::clone(&served.client), Arc::clone(counters)).await;
+    connection::serve(stream, Arc::clone(services), Arc::clone(&served.client), Arc::clone(counters), user).await;
 }
 
 async fn serve_securely(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, served: Served) {
@@ -188,7 +188,11 @@ async fn serve_securely(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, se
         () = told_to_go => return,
     };
     match accepted {
-        Ok(Ok(stream)) => serve(stream, served).await,
+        Ok(Ok(stream)) => {
+            let wants_user = served.floor.services.config.tls_auth_clients_user() == "CN";
+            let user = if wants_user { tls::common_name(stream.get_ref().1.peer_certificates()) } else { None };
+            serve(stream, served, user).await;
+        }
         Ok(Err(error)) => tracing::debug!(client = served.client.id.0, %error, "no TLS handshake"),
         Err(_) => tracing::debug!(client = served.client.id.0, "the TLS handshake takes too long"),
     }

@@ -151,6 +151,14 @@ impl Acl {
         true
     }
 
+    /// Lets a connection in as the user that its certificate names; false if there is none, or if it is off.
+    pub fn log_in_by_certificate(&self, client: &Client, access: &mut Access, name: &[u8]) -> bool {
+        let users = self.users.lock();
+        let Some(user) = users.get(name).filter(|user| user.rules().is_on()) else { return false };
+        self.change_user(client, access, user);
+        true
+    }
+
     /// Makes a connection the default user's again, as if it were new.
     pub fn log_out(&self, client: &Client, access: &mut Access) {
         *access = self.new_access();

@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, UnixMillis};
-use crate::config::Config;
+use crate::config::{Config, RewriteError, Rewriting};
 use crate::store::{ChangeLog, HashLimits, Keyspace};
 use acl::{Acl, Categories};
 use changes::Changes;
@@ -148,6 +148,14 @@ impl Services {
             Some(edge) => edge.apply(changed),
             None => Ok(()),
         }
+    }
+
+    /// Writes the configuration file anew, with the users unless they have a file of their own; all parameters if it is to be
+    /// complete.
+    pub fn rewrite_configuration(&self, is_complete: bool) -> Result<(), RewriteError> {
+        let has_file = !self.config.aclfile().is_empty();
+        let users = if has_file { Vec::new() } else { self.acl.all().iter().map(|user| user.describe()).collect() };
+        self.config.rewrite(&Rewriting { users, is_complete })
     }
 
     /// Asks the server to stop.

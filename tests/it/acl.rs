@@ -75,7 +75,15 @@ fn reason(reply: &[u8]) -> String {
 fn no_password() {
     on_both(&["--requirepass", "x"], |server| {
         let requests = all_requests(&mut login(server, "default"));
-        for protocol in ["plain", "inline", "capital letters", "after a wrong password", "in a transaction"] {
+        for protocol in [
+            "plain",
+            "inline",
+            "capital letters",
+            "after a wrong password",
+            "after a wrong greeting",
+            "after RESET",
+            "in a transaction",
+        ] {
             let mut client = server.client();
             for request in &requests {
                 let line = request.join(" ");
@@ -84,6 +92,15 @@ fn no_password() {
                     "capital letters" => client.send(&line.to_uppercase().split(' ').collect::<Vec<_>>()).unwrap(),
                     "after a wrong password" => {
                         assert!(client.line("AUTH default y").starts_with("-WRONGPASS"));
+                        client.send(request).unwrap();
+                    }
+                    "after a wrong greeting" => {
+                        assert!(client.line("HELLO 3 AUTH default y SETNAME me").starts_with("-WRONGPASS"));
+                        client.send(request).unwrap();
+                    }
+                    // Whoever was in is out again.
+                    "after RESET" => {
+                        assert_eq!((client.line("AUTH x"), client.line("RESET")), ("+OK".into(), "+RESET".into()));
                         client.send(request).unwrap();
                     }
                     "in a transaction" => {

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
     ("malformed_requests", malformed),
+    ("edges_of_requests", edges),
+    ("edges_before_authentication", unauthenticated_edges),
+    ("names_as_long_as_they_may_be", long_names),
+    ("patterns_that_mean_harm", glob_bombs),
     ("http_is_turned_away", http),
     ("a_panic_closes_one_client", panic),
     ("idle_connections_take_little", idle_connections),
@@ -107,6 +111,121 @@ fn malformed() {
         }
     }
     hashd.assert_alive();
+}
+
+/// Requests at the limits of the protocol: one below, at the edge, and one above.
+fn edges() {
+    const INLINE: usize = 64 * 1024;
+    let mut requests = Vec::new();
+    for length in [INLINE - 1, INLINE, INLINE + 1] {
+        requests.push(vec![b'a'; length]);
+        // The number of arguments, and the length of one.
+        requests.push([b"*".to_vec(), vec![b'0'; length - 1]].concat());
+        requests.push([b"PING ".to_vec(), vec![b'x'; length / 2 - 7], b"\r\nPING\r\n".to_vec()].concat());
+    }
+    for count in [1024 * 1024 - 1, 1024 * 1024, 1024 * 1024 + 1, i64::from(i32::MAX), i64::from(i32::MAX) + 1] {
+        requests.push(format!("*{count}\r\n$4\r\nPING\r\n").into_bytes());
+        requests.push(format!("*-{count}\r\nPING\r\n").into_bytes());
+    }
+    for length in [512_i64 << 20, (512 << 20) + 1, i64::MAX] {
+        requests.push(format!("*1\r\n${length}\r\n").into_bytes());
+        requests.push(format!("*2\r\n$4\r\nECHO\r\n${length}\r\nx").into_bytes());
+    }
+    let hashd = Server::start(Kind::Hashd);
+    let redis = server::has(Kind::Redis).then(|| Server::start(Kind::Redis));
+    for bytes in &requests {
+        let redis = redis.as_ref().unwrap_or(&hashd);
+        assert_same((&hashd, &[bytes]), (redis, &[bytes]));
+    }
+    hashd.assert_alive();
+}
+
+fn unauthenticated_edges() {
+    const NOAUTH: &str = "-NOAUTH Authentication required.\r\n";
+    on_both(&["--requirepass", "x"], |server| {
+        let of = |arguments: usize, length: usize| {
+            let keys = vec!["x".repeat(length); arguments - 1];
+            encode(&[vec!["DEL".to_owned()], keys].concat())
+        };
+        for (request, answer) in [
+            (of(9, 1), NOAUTH),
+            (of(10, 1), NOAUTH),
+            (of(11, 1), "-ERR Protocol error: unauthenticated multibulk length\r\n"),
+            (of(2, 16_383), NOAUTH),
+            (of(10, 16_384), NOAUTH),
+            (of(2, 16_385), "-ERR Protocol error: unauthenticated bulk length\r\n"),
+        ] {
+            let (text, is_closed) = outcome_within(Duration::from_millis(200), server, &[&request]);
+            assert_eq!((text.as_str(), is_closed), (answer, answer != NOAUTH), "{} bytes", request.len());
+        }
+        // Whoever has named itself may send as much as anybody.
+        let mut client = server.client();
+        assert_eq!(client.line("AUTH x"), "+OK");
+        assert_eq!(client.value(&["ECHO", &"x".repeat(100_000)]).text().len(), 100_000);
+        // Until it is nobody again.
+        assert_eq!(client.line("RESET"), "+RESET");
+        client.send_raw(b"*11\r\n").unwrap();
+        assert!(client.read_to_close().unwrap().starts_with(b"-ERR Protocol error: unauthenticated"));
+    });
+}
+
+/// Keys, fields, values and channels of the longest argument there may be.
+fn long_names() {
+    on_both(&["--proto-max-bulk-len", "1mb"], |server| {
+        let mut client = server.client();
+        let longest = "n".repeat(1 << 20);
+        let other = format!("{}m", &longest[1..]);
+        assert_eq!(client.value(&["HSET", &longest, &longest, &longest]).int(), 1);
+        assert_eq!(client.value(&["HGET", &longest, &longest]).text(), longest);
+        assert_eq!(client.value(&["HEXPIRE", &longest, "100", "FIELDS", "1", &longest]).items()[0].int(), 1);
+        assert_eq!(client.value(&["HEXISTS", &longest, &other]).int(), 0);
+        assert_eq!(client.value(&["RENAME", &longest, &other]).text(), "OK");
+        assert_eq!(client.value(&["HSTRLEN", &other, &longest]).int(), 1 << 20);
+        assert_eq!(client.value(&["KEYS", "*"]).items()[0].text(), other);
+        assert_eq!(client.value(&["HKEYS", &other]).items()[0].text(), longest);
+        assert_eq!(client.value(&["SUBSCRIBE", &longest]).items()[1].text(), longest);
+        assert_eq!(server.client().value(&["PUBLISH", &longest, &longest]).int(), 1);
+        assert_eq!(client.next_value().items()[2].text(), longest);
+    });
+}
+
+/// Patterns that a matcher which tries everything would not be done with in years. What one takes at most is counted in the
+/// unit tests of `base::glob`; here every way to it answers within the time that a client waits.
+fn glob_bombs() {
+    let server = Server::start_with(Kind::Hashd, &["--proto-max-bulk-len", "1mb", "--notify-keyspace-events", "KEA"]);
+    let mut client = server.client();
+    let text = "a".repeat(1500);
+    client.value(&["HSET", &text, &text, "v"]);
+    let mut many = vec!["HSET".to_owned(), "many".to_owned()];
+    many.extend((0..600).flat_map(|n| [format!("{}{n}", "a".repeat(100)), "v".to_owned()]));
+    client.value(&many);
+    for bomb in [format!("{}b", "a*".repeat(300)), format!("{}*b", "*a".repeat(300)), format!("*{}b", "a".repeat(500))]
+    {
+        let bomb = bomb.as_str();
+        assert_eq!(client.value(&["KEYS", bomb]).items(), []);
+        for request in [&["SCAN", "0", "MATCH", bomb, "COUNT", "5000"][..], &["HSCAN", &text, "0", "MATCH", bomb]] {
+            assert_eq!(client.value(request).items()[1].items(), [], "{}", request[0]);
+        }
+        assert_eq!(client.value(&["HSCAN", "many", "0", "MATCH", bomb, "COUNT", "5000"]).items()[1].items(), []);
+        assert_eq!(client.value(&["CONFIG", "GET", bomb]).items(), []);
+        assert_eq!(client.value(&["COMMAND", "LIST", "FILTERBY", "PATTERN", bomb]).items(), []);
+        let mut listener = server.client();
+        listener.value(&["PSUBSCRIBE", bomb]);
+        assert_eq!(client.value(&["PUBLISH", &text, "m"]).int(), 0);
+        let mut subscriber = server.client();
+        subscriber.value(&["SUBSCRIBE", &text]);
+        assert_eq!(client.value(&["PUBSUB", "CHANNELS", bomb]).items(), []);
+        // Keyspace events are published to it as well.
+        assert_eq!(client.value(&["HSET", &text, &text, "v"]).int(), 0);
+        let rules = [&format!("~{bomb}"), &format!("&{bomb}")];
+        client.value(&["ACL", "SETUSER", "u", "reset", "on", "nopass", "+@all", rules[0], rules[1]]);
+        let mut user = server.client();
+        assert_eq!(user.line("AUTH u x"), "+OK");
+        for request in [&["HGET", &text, "f"][..], &["PUBLISH", &text, "m"], &["DEL", &text]] {
+            assert!(user.raw(request).starts_with(b"-NOPERM"), "{}", request[0]);
+        }
+    }
+    server.assert_alive();
 }
 
 fn http() {

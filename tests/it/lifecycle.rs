@@ -108,7 +108,7 @@ impl InEnvironment {
         let mut server = Self { child, port };
         // It says so when it listens; the output ends without that line if it cannot.
         let output = BufReader::new(server.child.stdout.take()?);
-        output.lines().map_while(Result::ok).any(|line| line.contains("ready to accept connections")).then_some(server)
+        output.lines().map_while(Result::ok).any(|line| line.contains("Ready to accept connections")).then_some(server)
     }
 }
 
@@ -275,7 +275,7 @@ fn files() {
     let mut server = Server::start_with(Kind::Hashd, &options);
     assert_eq!(std::fs::read_to_string(path("pid")).unwrap(), format!("{}\n", server.pid()));
     let log = std::fs::read_to_string(path("log")).unwrap();
-    assert!(log.contains("ready to accept connections") && !log.contains('\u{1b}'), "{log}");
+    assert!(log.contains("Ready to accept connections") && !log.contains('\u{1b}'), "{log}");
     // As a log rotation does.
     std::fs::rename(path("log"), path("log.1")).unwrap();
     server.signal("TERM");

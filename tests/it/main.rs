@@ -19,6 +19,7 @@ mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod expiry; // short TTLs in real time
+mod fuzz; // the bodies of the fuzz targets on seeds and random changes of them
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
 mod http; // the HTTP port: who is let in, hashes, metrics
 mod lifecycle; // start, settings, limits, end
@@ -47,6 +48,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
     ("expiry", expiry::CASES),
+    ("fuzz", fuzz::CASES),
     ("hostile", hostile::CASES),
     ("http", http::CASES),
     ("lifecycle", lifecycle::CASES),

@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("both_versions", both_versions),
     ("plain_tls_and_unix_side_by_side", side_by_side),
     ("certificates_of_clients", client_certificates),
+    ("certificates_name_users", users),
     ("certificates_are_reloaded", reloaded),
     ("protocols_and_ciphers", protocols_and_ciphers),
     ("wrong_settings_change_nothing", wrong_settings),
@@ -214,6 +215,36 @@ fn client_certificates() {
 fn eventually_alone(client: &mut Client) -> bool {
     eventually("alone", || info(client, "clients", "connected_clients") == "1");
     true
+}
+
+fn users() {
+    let certificates = Certificates::new();
+    certificates.sign("nobody");
+    let (server, port) = certificates.serve(&["--tls-auth-clients", "optional", "--requirepass", "x"]);
+    let connect = |name| certificates.connect(port, name, &[&TLS13]).unwrap();
+    let mut admin = server.client();
+    assert_eq!(admin.line("AUTH x"), "+OK");
+    assert_eq!(admin.line("ACL SETUSER client on >y ~* +@all"), "+OK");
+    // As long as it is off, a certificate is none's name.
+    assert_eq!(connect(Some("client")).line("PING").unwrap(), "-NOAUTH Authentication required.");
+    assert_eq!(admin.line("CONFIG SET tls-auth-clients-user CN"), "+OK");
+    let mut client = connect(Some("client"));
+    assert_eq!(client.line("HSET k f v").unwrap(), ":1");
+    assert!(admin.ask("CLIENT LIST").text().contains(" user=client "));
+    // RESET forgets it, as in Redis.
+    assert_eq!(client.line("RESET").unwrap(), "+RESET");
+    assert_eq!(client.line("PING").unwrap(), "-NOAUTH Authentication required.");
+    // No certificate, a name that nobody has, and a user who is off.
+    assert_eq!(connect(None).line("PING").unwrap(), "-NOAUTH Authentication required.");
+    assert_eq!(connect(Some("nobody")).line("PING").unwrap(), "-NOAUTH Authentication required.");
+    assert_eq!(admin.line("ACL SETUSER client off"), "+OK");
+    assert_eq!(connect(Some("client")).line("PING").unwrap(), "-NOAUTH Authentication required.");
+    let log = admin.ask("ACL LOG");
+    let said: Vec<(String, String)> =
+        log.items().iter().map(|entry| (entry.items()[3].text(), entry.items()[9].text())).collect();
+    let expected = [("tls-cert", "client"), ("tls-cert", "nobody")].map(|(why, who)| (why.to_owned(), who.to_owned()));
+    assert_eq!(said, expected);
+    assert_eq!(info(&mut admin, "stats", "acl_access_denied_tls_cert"), "2");
 }
 
 fn reloaded() {

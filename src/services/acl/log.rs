@@ -18,11 +18,13 @@ pub enum Reason {
     Channel,
     /// A wrong name or password.
     Auth,
+    /// A certificate that names nobody who may come in.
+    Certificate,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Command, Self::Key, Self::Channel, Self::Auth];
+    pub const ALL: [Self; 5] = [Self::Command, Self::Key, Self::Channel, Self::Auth, Self::Certificate];
 
     /// The word for it in ACL LOG.
     pub fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Reason {
             Self::Key => "key",
             Self::Channel => "channel",
             Self::Auth => "auth",
+            Self::Certificate => "tls-cert",
         }
     }
 }

@@ -67,7 +67,7 @@ fn by_options(name: &str, argv: &[&[u8]]) -> Vec<(usize, Permissions)> {
         "bitfield" => vec![(1, if only_gets(argv) { READ } else { BOTH })],
         "sort_ro" => vec![(1, READ)],
         "sort" => std::iter::once((1, READ)).chain(store_of_sort(argv).map(|at| (at, WRITE))).collect(),
-        "migrate" => match (6..argv.len()).find(|&at| is(at, "keys")) {
+        "migrate" => match keys_of_migrate(argv) {
             Some(at) if argv.get(3).is_some_and(|key| key.is_empty()) => {
                 (at + 1..argv.len()).map(|at| (at, BOTH)).collect()
             }
@@ -91,6 +91,20 @@ fn only_gets(argv: &[&[u8]]) -> bool {
         }
     }
     true
+}
+
+/// Where MIGRATE's word KEYS is, which a password or a name may look like.
+fn keys_of_migrate(argv: &[&[u8]]) -> Option<usize> {
+    let mut at = 6;
+    while let Some(word) = argv.get(at) {
+        at += match word.to_ascii_lowercase().as_slice() {
+            b"keys" => return Some(at),
+            b"auth" => 2,
+            b"auth2" => 3,
+            _ => 1,
+        };
+    }
+    None
 }
 
 /// Where the key behind SORT's STORE is.

@@ -1,4 +1,4 @@
-//! How long calls took: a histogram with two significant digits, with the buckets of the HdrHistogram that Redis keeps, so that
+//! How long calls took: a histogram with two significant digits, with the buckets of the `HdrHistogram` that Redis keeps, so that
 //! both report the same numbers for the same times. Its parts are made when first counted in: a command whose calls take
 //! about equally long has a few kilobytes.
 

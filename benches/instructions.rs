@@ -207,6 +207,7 @@ impl Library {
             }
             let requests = self.decoder.waiting(bytes).map(|(bytes, ranges)| Args::new(bytes, ranges));
             prefetch(&self.services, &self.session, requests);
+            self.session.timed_from = self.services.ticker.read();
             while let Some((buffer, ranges)) = self.decoder.next(bytes) {
                 let start = self.reply.as_bytes().len();
                 let call = (Args::new(buffer, ranges), self.now, Where::Worker);

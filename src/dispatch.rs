@@ -3,6 +3,7 @@
 mod locks;
 mod long;
 mod observe;
+mod timing;
 mod transaction;
 mod users;
 
@@ -123,8 +124,7 @@ fn note_refusal(services: &Services, session: &Session, refusal: &Refusal, args:
 fn finish(session: &Session, reply: &mut ReplyWriter, mark: usize, outcome: Outcome) {
     if let Err(error) = outcome {
         reply.truncate(mark);
-        write_error(reply, &error);
-        session.counters.error_replies.add(1);
+        write_error(reply, session, &error);
     }
 }
 
@@ -142,9 +142,11 @@ fn run(
         // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
         return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
+    let began = session.timed_from;
     let outcome = call(services, session, reply, &mut args, (now, None), command);
     if let Some(transaction) = session.ready.take() {
         transaction::execute(services, session, reply, &transaction);
+        timing::note(services, session, command, args, (began, 0));
     }
     if command.id == table::Command::Exec.id() {
         observe::show(services, session, args);
@@ -201,13 +203,11 @@ pub fn prefetch<'a>(services: &Services, session: &Session, requests: impl Itera
     services.keyspace.database(session.database, UnixMillis(0)).prefetch(keys);
 }
 
-/// Writes an error reply.
-fn write_error(reply: &mut ReplyWriter, error: &CommandError) {
-    match error {
-        CommandError::Fixed(text) => reply.error(text),
-        CommandError::Text(text) => reply.error_bytes(text),
-        other => reply.error(&other.to_string()),
-    }
+/// Writes an error reply, and counts it.
+fn write_error(reply: &mut ReplyWriter, session: &Session, error: &CommandError) {
+    let text = error.bytes();
+    session.counters.count_error(&text);
+    reply.error_bytes(&text);
 }
 
 /// A command that has passed the gate.
@@ -236,6 +236,7 @@ fn call(
     }
     let mut context = Context { session, reply, store, services, now };
     context.session.client.last_command.store(u64::from(command.id.0), Ordering::Relaxed);
+    let mark = context.reply.mark();
     let outcome = (command.handler)(&mut context, args);
     observe::after(&context, command.spec, *args);
     let (lookups, counters) = (context.store.lookups(), &context.session.counters);
@@ -246,6 +247,11 @@ fn call(
         if outcome.is_err() {
             counts.failed.add(1);
         }
+    }
+    // EXEC ends when what it has released has run.
+    if session.ready.is_none() {
+        let replied = reply.mark().saturating_sub(mark);
+        timing::note(services, session, command, *args, (session.timed_from, replied));
     }
     outcome
 }

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod number;
 pub mod prefetch;
 pub mod process;
+pub mod processor;
 pub mod random;
 pub mod thin;
 pub mod words;

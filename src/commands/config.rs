@@ -64,8 +64,10 @@ pub fn rewrite(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 /// `CONFIG RESETSTAT` -> OK: sets the counters that INFO reports to zero.
 pub fn resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     ctx.services.stats.reset();
+    ctx.services.slow_log.reset_totals();
     let store = &ctx.services.keyspace.stats;
-    for counter in [&store.expired_keys, &store.expired_fields] {
+    let unasked = [&store.expired_keys_unasked, &store.expired_fields_unasked];
+    for counter in [&store.expired_keys, &store.expired_fields].into_iter().chain(unasked) {
         counter.store(0, Ordering::Relaxed);
     }
     ctx.reply.ok();

@@ -1,18 +1,22 @@
 //! `INFO`: the state of the server as text. Only what is measured is reported.
 
+mod calls;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::base::clock;
 use crate::base::memory::machine_bytes;
+use crate::base::process::operating_system;
+use crate::base::processor::ProcessorTime;
 use crate::config::Config;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::acl::log::Reason;
 use crate::services::clients::Client;
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
-use crate::services::stats::CommandCounts;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 use crate::store::TemplateStats;
 
@@ -25,13 +29,18 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("clients", "Clients", true, clients),
     ("memory", "Memory", true, memory),
     ("persistence", "Persistence", true, persistence),
+    ("threads", "Threads", true, threads),
     ("stats", "Stats", true, stats),
     ("replication", "Replication", true, replication),
     ("cpu", "CPU", true, cpu),
+    ("hotkeys", "Hotkeys", true, calls::hot_keys),
     ("modules", "Modules", true, no_lines),
-    ("commandstats", "Commandstats", false, command_stats),
+    ("commandstats", "Commandstats", false, calls::command_stats),
+    ("errorstats", "Errorstats", true, calls::error_stats),
+    ("latencystats", "Latencystats", false, calls::latency_stats),
     ("cluster", "Cluster", true, cluster),
     ("keyspace", "Keyspace", true, keyspace),
+    ("keysizes", "Keysizes", true, key_sizes),
 ];
 
 /// `INFO [section ...]` -> text: the sections asked for; `default` without any, `all` and `everything` for all.
@@ -67,6 +76,13 @@ impl Text {
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 
+    /// Lines of what a server does not have that does without a feature of Redis.
+    fn zeros(&mut self, names: &[&str]) {
+        for name in names {
+            self.line(name, 0);
+        }
+    }
+
     fn counter(&mut self, name: &str, counter: &AtomicU64) {
         self.line(name, counter.load(Ordering::Relaxed));
     }
@@ -81,6 +97,8 @@ fn server(text: &mut Text, ctx: &Context<'_>) {
     let services = ctx.services;
     let uptime = (ctx.now.0 - services.started_at.0).max(0) / 1000;
     text.line("redis_version", REDIS_VERSION);
+    text.line("redis_git_sha1", "00000000");
+    text.line("redis_git_dirty", 0);
     text.line("hashd_version", HASHD_VERSION);
     text.line("redis_mode", "standalone");
     text.line("os", operating_system());
@@ -93,6 +111,9 @@ fn server(text: &mut Text, ctx: &Context<'_>) {
     text.line("server_time_usec", clock::unix_micros());
     text.line("uptime_in_seconds", uptime);
     text.line("uptime_in_days", uptime / 86_400);
+    text.line("hz", services.config.hz().clamp(1, 500));
+    text.line("configured_hz", services.config.hz());
+    text.line("lru_clock", ctx.now.seconds() & 0xFF_FFFF);
     let executable = std::env::current_exe().map(|path| path.display().to_string());
     text.line("executable", executable.unwrap_or_default());
     let file = services.config.file().map(|path| path.display().to_string());
@@ -129,15 +150,22 @@ fn listeners(text: &mut Text, config: &Config) {
 }
 
 fn clients(text: &mut Text, ctx: &Context<'_>) {
-    text.line("connected_clients", ctx.services.clients.len());
-    text.line("maxclients", ctx.services.config.maxclients());
     let clients = ctx.services.clients.all();
+    let most = |size: fn(&Client) -> usize| clients.iter().map(|client| size(client)).max().unwrap_or(0);
+    text.line("connected_clients", ctx.services.clients.len());
+    text.line("cluster_connections", 0);
+    text.line("maxclients", ctx.services.config.maxclients());
+    text.line("client_recent_max_input_buffer", most(|client| client.query_buffer.load(Ordering::Relaxed)));
+    text.line("client_recent_max_output_buffer", most(Client::waiting_output));
     let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
     text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
     text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
     text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
     let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
     text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
+    text.line("total_watched_keys", ctx.services.changes.watches.count());
+    text.line("total_blocking_keys", 0);
+    text.line("total_blocking_keys_on_nokey", 0);
 }
 
 fn memory(text: &mut Text, ctx: &Context<'_>) {
@@ -172,8 +200,23 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
         text.line(&format!("{name}_ratio"), format_args!("{:.2}", ratio(whole, part)));
         text.line(&format!("{name}_bytes"), difference(whole, part));
     }
+    let no_such_feature = [
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_replica_full_sync_buffer",
+        "mem_clients_slaves",
+        "mem_cluster_slot_migration_output_buffer",
+        "mem_cluster_slot_migration_input_buffer",
+        "mem_cluster_slot_migration_input_buffer_peak",
+        "mem_cluster_links",
+        "mem_overhead_db_hashtable_rehashing",
+        "active_defrag_running",
+    ];
+    text.zeros(&no_such_feature);
     text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");
+    text.line("lazyfree_pending_objects", ctx.services.keyspace.removed_count());
+    text.line("lazyfreed_objects", ctx.services.keyspace.freed_count());
 }
 
 fn persistence(text: &mut Text, _ctx: &Context<'_>) {
@@ -185,15 +228,28 @@ fn persistence(text: &mut Text, _ctx: &Context<'_>) {
 fn stats(text: &mut Text, ctx: &Context<'_>) {
     let (server, store) = (&ctx.services.stats, &ctx.services.keyspace.stats);
     let totals = server.totals();
+    let rates = server.per_second();
     text.counter("total_connections_received", &server.connections_received);
     text.line("total_commands_processed", totals.commands_processed);
+    text.line("instantaneous_ops_per_sec", rates.commands);
     text.line("total_net_input_bytes", totals.bytes_in);
     text.line("total_net_output_bytes", totals.bytes_out);
+    text.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    text.line("instantaneous_input_kbps", format_args!("{:.2}", ratio(rates.bytes_in, 1024)));
+    text.line("instantaneous_output_kbps", format_args!("{:.2}", ratio(rates.bytes_out, 1024)));
+    text.line("instantaneous_input_repl_kbps", "0.00");
+    text.line("instantaneous_output_repl_kbps", "0.00");
     text.counter("rejected_connections", &server.connections_rejected);
+    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.counter("expired_subkeys", &store.expired_fields);
+    text.counter("expired_subkeys_active", &store.expired_fields_unasked);
     text.counter("expired_keys", &store.expired_keys);
+    text.counter("expired_keys_active", &store.expired_keys_unasked);
+    text.counter("expired_time_cap_reached_count", &server.expire_cycles_cut);
+    text.line("expire_cycle_cpu_milliseconds", server.expire_nanoseconds.load(Ordering::Relaxed) / 1_000_000);
     text.line("evicted_keys", 0);
     text.counter("evicted_clients", &server.clients_evicted);
+    text.line("evicted_scripts", 0);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
     let templates = TemplateStats::now();
@@ -206,7 +262,30 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("tracking_total_keys", tracking.keys);
     text.line("tracking_total_items", tracking.items);
     text.line("tracking_total_prefixes", tracking.prefixes);
+    let no_such_feature = [
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "unexpected_error_replies",
+    ];
+    text.zeros(&no_such_feature);
     text.line("total_error_replies", totals.error_replies);
+    text.line("total_reads_processed", totals.reads);
+    text.line("total_writes_processed", totals.writes);
+    let has_io_threads = ctx.services.config.io_threads() > 1;
+    text.line("io_threaded_reads_processed", if has_io_threads { totals.reads } else { 0 });
+    text.line("io_threaded_writes_processed", if has_io_threads { totals.writes } else { 0 });
+    let slow = ctx.services.slow_log.totals();
+    text.line("slowlog_commands_count", slow.calls);
+    text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
+    text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
     for (name, reason) in [
         ("auth", Reason::Auth),
         ("cmd", Reason::Command),
@@ -221,27 +300,42 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.counter("command_panics", &server.panics);
 }
 
-fn replication(text: &mut Text, _ctx: &Context<'_>) {
-    text.line("role", "master");
-    text.line("connected_slaves", 0);
-}
-
-/// Processor time, from the kernel's count in hundredths of a second.
-fn cpu(text: &mut Text, _ctx: &Context<'_>) {
-    let Some((user, system)) = processor_ticks() else { return };
-    for (name, ticks) in [("used_cpu_sys", system), ("used_cpu_user", user)] {
-        text.line(name, format_args!("{}.{:02}0000", ticks / 100, ticks % 100));
+/// One line for each worker.
+fn threads(text: &mut Text, ctx: &Context<'_>) {
+    for (index, worker) in ctx.services.stats.workers().iter().enumerate() {
+        let clients = worker.connections.load(Ordering::Relaxed);
+        let counts = format_args!("clients={clients},reads={},writes={}", worker.reads.get(), worker.writes.get());
+        text.line(&format!("io_thread_{index}"), counts);
     }
 }
 
-/// Calls by command. Their times are not measured.
-fn command_stats(text: &mut Text, ctx: &Context<'_>) {
-    for (name, counters) in ctx.services.stats.all_commands() {
-        let CommandCounts { calls, rejected, failed } = counters;
-        if calls + rejected + failed > 0 {
-            let counts = format_args!("calls={calls},rejected_calls={rejected},failed_calls={failed}");
-            text.line(&format!("cmdstat_{name}"), counts);
-        }
+/// A primary without replicas.
+fn replication(text: &mut Text, ctx: &Context<'_>) {
+    text.line("role", "master");
+    text.line("connected_slaves", 0);
+    text.line("master_failover_state", "no-failover");
+    text.line("master_replid", &ctx.services.run_id);
+    text.line("master_replid2", "0".repeat(ctx.services.run_id.len()));
+    text.line("master_repl_offset", 0);
+    text.line("second_repl_offset", -1);
+    text.line("repl_backlog_active", 0);
+    text.line("repl_backlog_size", ctx.services.config.repl_backlog_size());
+    text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+/// Processor time. There are no children.
+fn cpu(text: &mut Text, _ctx: &Context<'_>) {
+    let mut line = |name: &str, time: Duration| {
+        text.line(name, format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()));
+    };
+    let process = ProcessorTime::of_process();
+    line("used_cpu_sys", process.system);
+    line("used_cpu_user", process.user);
+    line("used_cpu_sys_children", Duration::ZERO);
+    line("used_cpu_user_children", Duration::ZERO);
+    if let Some(main_thread) = ProcessorTime::of_main_thread() {
+        line("used_cpu_sys_main_thread", main_thread.system);
+        line("used_cpu_user_main_thread", main_thread.user);
     }
 }
 
@@ -263,21 +357,29 @@ fn keyspace(text: &mut Text, ctx: &Context<'_>) {
     }
 }
 
+/// How many hashes have how many fields: each number stands for those from there to the next.
+fn key_sizes(text: &mut Text, ctx: &Context<'_>) {
+    for index in 0..ctx.services.keyspace.database_count() {
+        let database = ctx.services.keyspace.database(index, ctx.now);
+        let sizes: Vec<_> = database.sizes().map(|(least, keys)| format!("{}={keys}", short_power(least))).collect();
+        if !sizes.is_empty() {
+            text.line(&format!("db{index}_distrib_hashes_items"), sizes.join(","));
+        }
+    }
+}
+
+/// `512`, `1K`, `2M`: a power of two as Redis writes it.
+fn short_power(mut power: usize) -> String {
+    for unit in ["", "K", "M", "G", "T", "P"] {
+        if power < 1024 {
+            return format!("{power}{unit}");
+        }
+        power /= 1024;
+    }
+    format!("{power}E")
+}
+
 fn no_lines(_text: &mut Text, _ctx: &Context<'_>) {}
-
-/// `Linux 6.1.0 x86_64`
-fn operating_system() -> String {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
-}
-
-/// User and system time of this process in hundredths of a second.
-fn processor_ticks() -> Option<(u64, u64)> {
-    let line = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, after_name) = line.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-}
 
 /// `865.55K`, as Redis writes it.
 fn human_bytes(bytes: u64) -> String {

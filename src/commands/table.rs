@@ -5,16 +5,16 @@
 
 mod find;
 pub mod history;
+mod inside;
 mod name_index;
 mod row;
 pub mod syntax;
+mod users;
 
 pub use find::{acl_categories, all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
-use super::{
-    acl, admin, client, config, connection, debug, hash, info, introspect, keys, memory, pubsub, transaction, wait,
-};
+use super::{admin, client, config, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::spec::Channels;
 use crate::handler::{Acl, CommandFlags, Spec};
@@ -478,45 +478,19 @@ commands! {
     Acl => container("acl").server()
         .doc("6.0.0", "Depends on subcommand.", "A container for Access List Control commands.", "")
     => {
-        AclCat => other("acl|cat", -2, acl::cat).any_state().noscript().server()
-            .doc("6.0.0", "O(1) since the categories and commands are a fixed set.",
-                "Lists the ACL categories, or the commands inside a category.", "[category]"),
-        AclDelUser => other("acl|deluser", -3, acl::deluser).any_state().admin().noscript().server()
-            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-            .doc("6.0.0", "O(1) amortized time considering the typical user.",
-                "Deletes ACL users, and terminates their connections.", "username [username ...]"),
-        AclDryRun => other("acl|dryrun", -4, acl::dryrun).any_state().admin().noscript().server()
-            .doc("7.0.0", "O(1).", "Simulates the execution of a command by a user, without executing the command.",
-                "username command [arg [arg ...]]"),
-        AclGenPass => other("acl|genpass", -2, acl::genpass).any_state().noscript().server()
-            .doc("6.0.0", "O(1)", "Generates a pseudorandom, secure password that can be used to identify ACL users.",
-                "[bits]"),
-        AclGetUser => other("acl|getuser", 3, acl::getuser).any_state().admin().noscript().server()
-            .doc("6.0.0", "O(N). Where N is the number of password, command and pattern rules that the user has.",
-                "Lists the ACL rules of a user.", "username"),
-        AclHelp => other("acl|help", 2, acl::help).any_state().server()
-            .doc("6.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
-        AclList => other("acl|list", 2, acl::list).any_state().admin().noscript().server()
-            .doc("6.0.0", "O(N). Where N is the number of configured users.",
-                "Dumps the effective rules in ACL file format.", ""),
-        AclLoad => other("acl|load", 2, acl::load).any_state().admin().noscript().server().flag(CommandFlags::FILES)
-            .doc("6.0.0", "O(N). Where N is the number of configured users.",
-                "Reloads the rules from the configured ACL file.", ""),
-        AclLog => other("acl|log", -2, acl::log).any_state().admin().noscript().server()
-            .doc("6.0.0", "O(N) with N being the number of entries shown.",
-                "Lists recent security events generated due to ACL rules.", "[count | RESET]=operation"),
-        AclSave => other("acl|save", 2, acl::save).any_state().admin().noscript().server().flag(CommandFlags::FILES)
-            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-            .doc("6.0.0", "O(N). Where N is the number of configured users.",
-                "Saves the effective ACL rules in the configured ACL file.", ""),
-        AclSetUser => other("acl|setuser", -3, acl::setuser).any_state().admin().noscript().server()
-            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-            .doc("6.0.0", "O(N). Where N is the number of rules provided.",
-                "Creates and modifies an ACL user and its rules.", "username [rule [rule ...]]"),
-        AclUsers => other("acl|users", 2, acl::users).any_state().admin().noscript().server()
-            .doc("6.0.0", "O(N). Where N is the number of configured users.", "Lists all ACL users.", ""),
-        AclWhoAmI => other("acl|whoami", 2, acl::whoami).any_state().noscript().server()
-            .doc("6.0.0", "O(1)", "Returns the authenticated username of the current connection.", ""),
+        AclCat => users::ACL_CAT,
+        AclDelUser => users::ACL_DEL_USER,
+        AclDryRun => users::ACL_DRY_RUN,
+        AclGenPass => users::ACL_GEN_PASS,
+        AclGetUser => users::ACL_GET_USER,
+        AclHelp => users::ACL_HELP,
+        AclList => users::ACL_LIST,
+        AclLoad => users::ACL_LOAD,
+        AclLog => users::ACL_LOG,
+        AclSave => users::ACL_SAVE,
+        AclSetUser => users::ACL_SET_USER,
+        AclUsers => users::ACL_USERS,
+        AclWhoAmI => users::ACL_WHO_AM_I,
     };
     Monitor => other("monitor", 1, admin::monitor).any_state().admin().noscript().server()
         .doc("1.0.0", "", "Listens for all requests received by the server in real-time.", "");
@@ -551,34 +525,46 @@ commands! {
     Memory => container("memory").server()
         .doc("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands.", "")
     => {
-        MemoryDoctor => other("memory|doctor", 2, memory::doctor).server()
-            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
-            .doc("4.0.0", "O(1)", "Outputs a memory problems report.", ""),
-        MemoryMallocStats => other("memory|malloc-stats", 2, memory::malloc_stats).server()
-            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
-            .doc("4.0.0", "Depends on how much memory is allocated, could be slow",
-                "Returns the allocator statistics.", ""),
-        MemoryPurge => other("memory|purge", 2, memory::purge_pages).server()
-            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-            .doc("4.0.0", "Depends on how much memory is allocated, could be slow",
-                "Asks the allocator to release memory.", ""),
-        MemoryStats => other("memory|stats", 2, memory::stats).server()
-            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
-            .doc("4.0.0", "O(1)", "Returns details about memory usage.", ""),
-        MemoryUsage => read("memory|usage", -3, memory::usage).server().keys(RO_AT_2)
-            .doc("4.0.0", "O(N) where N is the number of samples.",
-                "Estimates the memory usage of a key.", "key [SAMPLES count]"),
-        MemoryHelp => other("memory|help", 2, memory::help).any_state().server()
-            .doc("4.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+        MemoryDoctor => inside::MEMORY_DOCTOR,
+        MemoryMallocStats => inside::MEMORY_MALLOC_STATS,
+        MemoryPurge => inside::MEMORY_PURGE,
+        MemoryStats => inside::MEMORY_STATS,
+        MemoryUsage => inside::MEMORY_USAGE,
+        MemoryHelp => inside::MEMORY_HELP,
+    };
+    SlowLog => container("slowlog").server()
+        .doc("2.2.12", "Depends on subcommand.", "A container for slow log commands.", "")
+    => {
+        SlowLogGet => inside::SLOW_LOG_GET,
+        SlowLogHelp => inside::SLOW_LOG_HELP,
+        SlowLogLen => inside::SLOW_LOG_LEN,
+        SlowLogReset => inside::SLOW_LOG_RESET,
+    };
+    Latency => container("latency").server()
+        .doc("2.8.13", "Depends on subcommand.", "A container for latency diagnostics commands.", "")
+    => {
+        LatencyDoctor => inside::LATENCY_DOCTOR,
+        LatencyGraph => inside::LATENCY_GRAPH,
+        LatencyHelp => inside::LATENCY_HELP,
+        LatencyHistogram => inside::LATENCY_HISTOGRAM,
+        LatencyHistory => inside::LATENCY_HISTORY,
+        LatencyLatest => inside::LATENCY_LATEST,
+        LatencyReset => inside::LATENCY_RESET,
+    };
+    HotKeys => container("hotkeys").server()
+        .doc("8.6.0", "Depends on subcommand.", "A container for hotkeys tracking commands.", "")
+    => {
+        HotKeysGet => inside::HOT_KEYS_GET,
+        HotKeysHelp => inside::HOT_KEYS_HELP,
+        HotKeysReset => inside::HOT_KEYS_RESET,
+        HotKeysStart => inside::HOT_KEYS_START,
+        HotKeysStop => inside::HOT_KEYS_STOP,
     };
     Module => container("module").server()
         .doc("4.0.0", "Depends on subcommand.", "A container for module commands.", "")
     => {
-        ModuleList => other("module|list", 2, admin::module_list).admin().noscript().server()
-            .tips(&["nondeterministic_output_order"])
-            .doc("4.0.0", "O(N) where N is the number of loaded modules.", "Returns all loaded modules.", ""),
-        ModuleHelp => other("module|help", 2, admin::module_help).any_state().server()
-            .doc("5.0.0", "O(1)", "Returns helpful text about the different subcommands.", ""),
+        ModuleList => inside::MODULE_LIST,
+        ModuleHelp => inside::MODULE_HELP,
     };
     Debug => other("debug", -2, debug::debug).reach(Database).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
         .doc("1.0.0", "Depends on subcommand.", "A container for debugging commands.", "");

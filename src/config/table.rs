@@ -271,6 +271,8 @@ table! {
     hide_user_data_from_log: bool() = "no", Live, [], "Keep what clients send out of the log.";
     slowlog_log_slower_than: int(-1, LONG) = "10000", Live, [], "Microseconds from which SLOWLOG records a command, -1 for never.";
     slowlog_max_len: count(0, LONG) = "128", Live, [], "Entries that SLOWLOG keeps.";
+    slowlog_entry_max_argc: int(2, INT) = "32", Live, [], "Arguments that SLOWLOG keeps of a command.";
+    slowlog_entry_max_string_len: count(1, LONG) = "128", Live, [], "Bytes that SLOWLOG keeps of an argument.";
     latency_monitor_threshold: int(0, LONG) = "0", Live, [], "Milliseconds from which LATENCY records an event, 0 for never.";
     latency_tracking: bool() = "yes", Live, [], "Keep a latency histogram for each command.";
     latency_tracking_info_percentiles: special(Kind::Percentiles) = "50 99 99.9", Live, [], "Percentiles that INFO latencystats reports.";

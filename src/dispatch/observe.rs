@@ -4,11 +4,9 @@ use crate::commands::table;
 use crate::handler::{Args, CommandFlags, Context, Session, Spec};
 use crate::services::Services;
 use crate::services::monitor::Shown;
+use crate::services::secrets;
 use crate::services::stats::CommandId;
 use crate::services::tracking::TrackingFlags;
-
-/// Stands for a password in what MONITOR shows.
-const REDACTED: &[u8] = b"(redacted)";
 
 /// Whether the keys of a command are to be remembered for the client. Its shards are locked then, so that no change of
 /// the keys can come between the reading and the remembering.
@@ -31,29 +29,10 @@ pub(super) fn after(ctx: &Context<'_>, spec: &Spec, args: Args<'_>) {
 #[inline]
 pub(super) fn show(services: &Services, session: &Session, args: Args<'_>) {
     if services.monitors.any() {
-        let shown = Shown { client: &session.client, database: session.database, arguments: without_passwords(args) };
+        let shown =
+            Shown { client: &session.client, database: session.database, arguments: secrets::hidden(args.argv()) };
         services.monitors.show(&shown, &services.config, services.clock.now());
     }
-}
-
-/// The arguments of a command, but for the passwords of AUTH and HELLO.
-fn without_passwords(args: Args<'_>) -> Vec<&[u8]> {
-    let mut shown: Vec<&[u8]> = args.argv().collect();
-    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    let Some((name, rest)) = shown.split_first_mut() else { return shown };
-    if is(name, "auth") && rest.len() <= 2 {
-        rest.fill(REDACTED);
-    } else if is(name, "hello") {
-        let mut rest = rest.iter_mut();
-        while let Some(word) = rest.next() {
-            if is(word, "auth") {
-                rest.by_ref().take(2).for_each(|secret| *secret = REDACTED);
-            } else if is(word, "setname") {
-                rest.next();
-            }
-        }
-    }
-    shown
 }
 
 /// `CLIENT CACHING` ends with the command behind it, or with the transaction that is this command.

@@ -56,6 +56,15 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// The text that is sent, as bytes: it may quote what a client has sent.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Fixed(text) => Cow::Borrowed(text.as_bytes()),
+            Self::Text(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
+    }
+
     /// An error whose text is made at run time, for example because it quotes an argument.
     pub fn text(text: impl Into<Vec<u8>>) -> Self {
         Self::Text(text.into().into_boxed_slice())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::args::OwnedArgs;
 use super::spec::Spec;
-use crate::base::clock::UnixMillis;
+use crate::base::clock::{Ticks, UnixMillis};
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
 use crate::services::acl::access::Access;
@@ -97,6 +97,8 @@ pub struct Session {
     pub then: Then,
     /// The counters of the worker that serves the client.
     pub counters: Arc<WorkerCounters>,
+    /// When the last call ended, or when the one that runs began.
+    pub timed_from: Ticks,
     /// What has been queued since MULTI.
     pub transaction: Option<Transaction>,
     /// A transaction that EXEC has released; it runs before anything else does.
@@ -122,6 +124,7 @@ impl Session {
             broken: Arc::clone(&client.broken),
             client,
             counters,
+            timed_from: Ticks::default(),
             database: 0,
             access,
             reply_mode: ReplyMode::On,

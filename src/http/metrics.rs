@@ -1,7 +1,9 @@
 //! `/metrics`: what INFO says, in the names that `redis_exporter` has given it, so that dashboards made for that work here;
 //! and what only this server has, as `hashd_..`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::exposition::{Exposition, Kind, MEDIA_TYPE};
@@ -9,7 +11,8 @@ use super::query::Query;
 use super::visitor::Visitor;
 use crate::base::clock::UnixMillis;
 use crate::base::memory::machine_bytes;
-use crate::base::process::{ProcessorTime, operating_system};
+use crate::base::process::operating_system;
+use crate::base::processor::ProcessorTime;
 use crate::services::acl::log::Reason;
 use crate::services::clients::ClientTotals;
 use crate::services::memory::{MemoryReport, ratio};
@@ -29,6 +32,8 @@ pub(super) fn metrics(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answe
     persistence(&mut text, services);
     stats(&mut text, services);
     commands(&mut text, services);
+    latency(&mut text, services);
+    slow_calls(&mut text, services);
     keyspace(&mut text, services, now);
     Ok(Answer::found(MEDIA_TYPE, text.into_text()))
 }
@@ -65,11 +70,10 @@ fn server(text: &mut Exposition, services: &Services, now: UnixMillis) {
     text.gauge("redis_process_id", "Process id.", process);
     text.gauge("redis_connected_slaves", "Replicas.", 0);
     text.gauge("hashd_workers", "Threads that serve clients.", config.io_threads().max(1));
-    if let Some(time) = ProcessorTime::now() {
-        let seconds = |ticks: u64| format!("{}.{:02}", ticks / 100, ticks % 100);
-        text.counter("redis_cpu_sys_seconds_total", "Processor time in the kernel.", seconds(time.system));
-        text.counter("redis_cpu_user_seconds_total", "Processor time in the program.", seconds(time.user));
-    }
+    let time = ProcessorTime::of_process();
+    let (system, user) = (time.system.as_secs_f64(), time.user.as_secs_f64());
+    text.counter("redis_cpu_sys_seconds_total", "Processor time in the kernel.", system);
+    text.counter("redis_cpu_user_seconds_total", "Processor time in the program.", user);
 }
 
 fn clients(text: &mut Exposition, services: &Services) {
@@ -186,6 +190,61 @@ fn commands(text: &mut Exposition, services: &Services) {
             text.sample(name, &[("cmd", command)], count(counts));
         }
     }
+}
+
+/// How long calls have taken: their sum, and the percentiles of `latency-tracking-info-percentiles`.
+fn latency(text: &mut Exposition, services: &Services) {
+    let name = "redis_commands_duration_seconds_total";
+    text.family(name, Kind::Counter, "Time that calls took.");
+    let called: Vec<_> = services.stats.all_commands().filter(|(_, counts)| counts.calls > 0).collect();
+    for (command, counts) in &called {
+        text.sample(name, &[("cmd", command)], Duration::from_nanos(counts.nanoseconds).as_secs_f64());
+    }
+    let name = "redis_errors_total";
+    text.family(name, Kind::Counter, "Error replies by their first word.");
+    for (word, count) in services.stats.errors() {
+        text.sample(name, &[("err", &word)], count);
+    }
+    if !services.config.latency_tracking() {
+        return;
+    }
+    let percentiles = services.config.latency_tracking_info_percentiles();
+    let name = "redis_latency_percentiles_usec";
+    text.family(name, Kind::Summary, "Percentiles of what calls took, in microseconds.");
+    let sums: BTreeMap<_, _> = called.iter().map(|(command, counts)| (*command, counts.nanoseconds / 1000)).collect();
+    for (command, latency) in services.stats.all_latencies() {
+        for word in percentiles.split_whitespace() {
+            let Ok(percentile) = word.parse() else { continue };
+            let nanoseconds = latency.percentile(percentile);
+            let microseconds = format!("{}.{:03}", nanoseconds / 1000, nanoseconds % 1000);
+            text.sample(name, &[("cmd", command), ("quantile", word)], microseconds);
+        }
+        text.sample(&format!("{name}_sum"), &[("cmd", command)], sums.get(command).unwrap_or(&0));
+        text.sample(&format!("{name}_count"), &[("cmd", command)], latency.calls());
+    }
+}
+
+fn slow_calls(text: &mut Exposition, services: &Services) {
+    let last = services.slow_log.newest(1).pop();
+    let (id, took) = last.map_or((0, 0), |call| (call.id, call.microseconds));
+    text.gauge("redis_slowlog_length", "Entries of the slow log.", services.slow_log.len());
+    text.gauge("redis_slowlog_last_id", "Number of its latest entry.", id);
+    let took = Duration::from_micros(took).as_secs_f64();
+    text.gauge("redis_last_slow_execution_duration_seconds", "What the latest slow call took.", took);
+    let spikes: Vec<_> = services.latency.all();
+    let spikes: Vec<_> = spikes.iter().filter_map(|(event, series)| Some((*event, series.newest()?))).collect();
+    let name = "redis_latency_spike_last";
+    text.family(name, Kind::Gauge, "When something last took long, since the Unix epoch.");
+    for (event, spike) in &spikes {
+        text.sample(name, &[("event_name", event)], spike.at_seconds);
+    }
+    let name = "redis_latency_spike_duration_seconds";
+    text.family(name, Kind::Gauge, "How long it took then.");
+    for (event, spike) in &spikes {
+        text.sample(name, &[("event_name", event)], Duration::from_millis(spike.milliseconds).as_secs_f64());
+    }
+    let is_active = u8::from(services.hot_keys.is_active());
+    text.gauge("hashd_hotkeys_active", "Whether hot keys are looked for.", is_active);
 }
 
 fn keyspace(text: &mut Exposition, services: &Services, now: UnixMillis) {

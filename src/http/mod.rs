@@ -8,6 +8,7 @@ mod answer;
 mod browse;
 mod exposition;
 mod host;
+mod insight;
 mod metrics;
 mod overview;
 mod page;

@@ -1,5 +1,6 @@
 //! What the page shows of the server: numbers, memory, clients.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value as Json, json};
@@ -9,9 +10,10 @@ use super::query::Query;
 use super::text::{beginning, text};
 use super::visitor::Visitor;
 use crate::base::memory::machine_bytes;
-use crate::base::process::ProcessorTime;
+use crate::base::processor::ProcessorTime;
 use crate::services::clients::{Client, ClientTotals};
 use crate::services::memory::MemoryReport;
+use crate::services::stats::{CommandCounts, Distribution};
 use crate::services::{HASHD_VERSION, REDIS_VERSION, Services};
 use crate::store::{FormSample, TemplateUse};
 
@@ -21,6 +23,9 @@ const SAMPLE: usize = 512;
 /// Templates that are shown, and bytes of a field name of theirs.
 const TEMPLATES: usize = 10;
 const FIELD_NAME: usize = 64;
+
+/// Of what calls take.
+const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 /// Clients that are shown, and bytes of a name of theirs.
 const CLIENTS: usize = 100;
@@ -34,7 +39,7 @@ pub(super) fn overview(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answ
     let templates = if shows_templates { TemplateUse::greatest(TEMPLATES) } else { Vec::new() };
     let now = services.clock.now();
     let report = MemoryReport::of(services, now);
-    let time = ProcessorTime::now();
+    let time = ProcessorTime::of_process();
     Ok(Answer::json(&json!({
         "user": text(visitor.name()),
         "server": {
@@ -48,7 +53,7 @@ pub(super) fn overview(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answ
             "is_ready": services.is_ready(),
         },
         "now_ms": now.0,
-        "processor_ticks": time.map(|time| time.user + time.system),
+        "processor_ms": u64::try_from((time.user + time.system).as_millis()).unwrap_or(u64::MAX),
         "clients": client_totals(services),
         "counters": counters(services),
         "memory": memory(services, &report),
@@ -57,7 +62,8 @@ pub(super) fn overview(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answ
         "shows_templates": shows_templates,
         "templates": templates.iter().map(template).collect::<Vec<_>>(),
         "databases": databases(services),
-        "commands": commands(services),
+        "percentiles": PERCENTILES.map(|percentile| format!("p{percentile}")),
+        "commands": commands(services, &PERCENTILES),
     })))
 }
 
@@ -147,13 +153,26 @@ fn databases(services: &Services) -> Vec<Json> {
         .collect()
 }
 
-fn commands(services: &Services) -> Vec<Json> {
-    let called = services.stats.all_commands().filter(|(_, counts)| counts.calls + counts.rejected > 0);
-    called
-        .map(|(name, counts)| {
-            json!({ "name": name, "calls": counts.calls, "rejected": counts.rejected, "failed": counts.failed })
+/// What has been called, how often, and how long that has taken: on average, and by percentiles in microseconds.
+#[expect(clippy::cast_precision_loss, reason = "no call takes so many nanoseconds")]
+fn commands(services: &Services, percentiles: &[f64]) -> Vec<Json> {
+    let latencies: BTreeMap<&str, Distribution> = services.stats.all_latencies().collect();
+    let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
+    let line = |(name, counts): (&str, CommandCounts<u64>)| {
+        let at = |latency: &Distribution| -> Vec<f64> {
+            percentiles.iter().map(|&percentile| microseconds(latency.percentile(percentile))).collect()
+        };
+        json!({
+            "name": name,
+            "calls": counts.calls,
+            "rejected": counts.rejected,
+            "failed": counts.failed,
+            "usec": microseconds(counts.nanoseconds),
+            "percentiles": latencies.get(name).map(at),
         })
-        .collect()
+    };
+    let called = services.stats.all_commands().filter(|(_, counts)| counts.calls + counts.rejected > 0);
+    called.map(line).collect()
 }
 
 /// `/api/clients`: the clients that have been connected longest; needs the right to CLIENT LIST.

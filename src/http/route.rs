@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::answer::Answer;
 use super::query::Query;
 use super::visitor::Visitor;
-use super::{Floor, browse, host, metrics, overview, page};
+use super::{Floor, browse, host, insight, metrics, overview, page};
 use crate::services::clients::Peer;
 
 /// Answers a request for one path.
@@ -28,6 +28,8 @@ const ROUTES: &[(&str, Route)] = &[
     ("/readyz", readiness),
     ("/api/overview", overview::overview),
     ("/api/clients", overview::clients),
+    ("/api/slowlog", insight::slow_log),
+    ("/api/hotkeys", insight::hot_keys),
     ("/api/keys", browse::keys),
     ("/api/hash", browse::hash),
     ("/api/value", browse::value),

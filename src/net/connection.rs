@@ -179,6 +179,7 @@ impl<S: Stream> Connection<S> {
             Some(count) => {
                 work.session.client.bytes_in.add(count as u64);
                 work.session.counters.bytes_in.add(count as u64);
+                work.session.counters.reads.add(1);
                 Ok(Woken::Bytes)
             }
         }
@@ -222,7 +223,11 @@ impl<S: Stream> Connection<S> {
         work.session.client.blocked.store(false, Ordering::Release);
         match (how, wait) {
             (_, Wait::Unheard) => {}
-            (Unblock::Error, _) => work.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            (Unblock::Error, _) => {
+                const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+                work.session.counters.count_error(UNBLOCKED.as_bytes());
+                work.reply.error(UNBLOCKED);
+            }
             (Unblock::Timeout, Wait::Replicas) => work.reply.integer(0),
             (Unblock::Timeout, Wait::AppendOnlyFile) => {
                 work.reply.array(2);

@@ -179,6 +179,7 @@ impl Work {
         self.sent += count;
         self.session.client.bytes_out.add(count as u64);
         self.session.counters.bytes_out.add(count as u64);
+        self.session.counters.writes.add(1);
     }
 
     /// Notes that all has been sent.
@@ -252,6 +253,9 @@ impl Work {
     pub(super) fn execute(&mut self) -> Stop {
         spare::lend_reply(&mut self.reply);
         let now = self.services.clock.now();
+        if self.decoder.has_waiting() {
+            self.session.timed_from = self.services.ticker.read();
+        }
         let mut commands = 0;
         let stop = loop {
             if self.session.client.mailbox.has_mail() {
@@ -268,7 +272,9 @@ impl Work {
             }
             if let Err(error) = self.decode() {
                 tracing::debug!(client = self.session.client.id.0, %error, "protocol error");
-                self.reply.error(&format!("ERR Protocol error: {error}"));
+                let text = format!("ERR Protocol error: {error}");
+                self.session.counters.count_error(text.as_bytes());
+                self.reply.error(&text);
                 self.session.then = Then::Close;
                 break Stop::Then;
             }
@@ -303,6 +309,8 @@ impl Work {
             let requests = self.decoder.waiting(&self.buffer).map(|(bytes, ranges)| Args::new(bytes, ranges));
             prefetch(&self.services, &self.session, requests);
         }
+        // What follows is the first request's time.
+        self.session.timed_from = self.services.ticker.read();
         Ok(())
     }
 
@@ -340,6 +348,7 @@ impl Work {
         let counters = std::mem::replace(&mut self.session.counters, aside);
         if let Some((bytes, ranges)) = self.decoder.next(&self.buffer) {
             let now = self.services.clock.now();
+            self.session.timed_from = self.services.ticker.read();
             let call = (Args::new(bytes, ranges), now, Where::Aside);
             dispatch(&self.services, &mut self.session, &mut self.reply, call);
             self.decoder.step();

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -114,6 +115,7 @@ struct Served {
 impl Served {
     fn new(floor: &Rc<Floor>, client: Arc<Client>) -> Self {
         floor.open.set(floor.open.get() + 1);
+        floor.counters.connections.store(floor.open.get(), Ordering::Relaxed);
         Self { floor: Rc::clone(floor), client }
     }
 }
@@ -122,6 +124,7 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.floor.services.clients.disconnect(self.client.id);
         self.floor.open.set(self.floor.open.get().saturating_sub(1));
+        self.floor.counters.connections.store(self.floor.open.get(), Ordering::Relaxed);
         if self.floor.open.get() == 0 {
             self.floor.emptied.notify_one();
         }

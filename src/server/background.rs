@@ -2,8 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::services::latency;
 use crate::services::limits::watch_clients;
 use crate::services::{Services, hash_limits};
 
@@ -19,14 +21,22 @@ const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
 /// How often it looks for clients that idle, or take too much.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it looks how much goes on.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
 /// How long expiry may take each time: a quarter of one core.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 
 /// Starts everything.
 pub(super) fn start(services: &Arc<Services>) -> io::Result<()> {
     repeat(services, "expire", EXPIRE_EVERY, expire)?;
-    repeat(services, "free", FREE_EVERY, |services| services.keyspace.free_removed())?;
-    repeat(services, "templates", LOOK_AT_TEMPLATES_EVERY, |services| services.keyspace.give_up_rare_templates())?;
+    repeat(services, "free", FREE_EVERY, |services| {
+        services.watch_latency(latency::FREE, || services.keyspace.free_removed());
+    })?;
+    repeat(services, "templates", LOOK_AT_TEMPLATES_EVERY, |services| {
+        services.watch_latency(latency::TEMPLATE_CYCLE, || services.keyspace.give_up_rare_templates());
+    })?;
+    repeat(services, "stats", SAMPLE_EVERY, sample)?;
     repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))
 }
 
@@ -50,7 +60,20 @@ fn expire(services: &Services) {
     if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
         let started = Instant::now();
         let now = services.clock.now();
-        services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET);
+        let is_cut = services.watch_latency(latency::EXPIRE_CYCLE, || {
+            services.keyspace.expire_due(now, || started.elapsed() < EXPIRE_BUDGET)
+        });
+        services.stats.expire_cycles_cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(0);
+        services.stats.expire_nanoseconds.fetch_add(took, Ordering::Relaxed);
         services.changes.tracking.broadcast();
+    }
+}
+
+/// Looks how much goes on, and whether hot keys have been looked for long enough.
+fn sample(services: &Services) {
+    services.stats.sample(&services.ticker);
+    if services.hot_keys.stop_if_over(services.clock.now()) {
+        services.set_look();
     }
 }

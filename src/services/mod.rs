@@ -4,6 +4,8 @@ pub mod acl;
 pub mod changes;
 pub mod clients;
 pub mod edge;
+pub mod hot_keys;
+pub mod latency;
 pub mod limits;
 pub mod mailbox;
 pub mod memory;
@@ -12,28 +14,33 @@ pub mod notify;
 pub mod pause;
 pub mod pubsub;
 pub mod renames;
+pub mod secrets;
+pub mod slow_log;
 pub mod stats;
 pub mod tracking;
 pub mod watch;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use crate::base::clock::{Clock, UnixMillis};
+use crate::base::clock::{Clock, Ticker, UnixMillis};
 use crate::config::{Config, RewriteError, Rewriting};
 use crate::store::{ChangeLog, HashLimits, Keyspace};
 use acl::{Acl, Categories};
 use changes::Changes;
 use clients::Clients;
 use edge::{Edge, Refused};
+use hot_keys::HotKeys;
+use latency::LatencyMonitor;
 use memory::MemoryGauge;
 use monitor::Monitors;
 use pause::Pause;
 use pubsub::PubSub;
 use renames::Renames;
+use slow_log::SlowLog;
 use stats::Stats;
 
 /// The version of Redis whose behaviour hashd follows, reported to clients that switch features by it.
@@ -51,6 +58,8 @@ pub struct Services {
     pub keyspace: Arc<Keyspace>,
     /// Time.
     pub clock: Arc<Clock>,
+    /// What calls are timed by.
+    pub ticker: Ticker,
     /// Users and what they may do.
     pub acl: Acl,
     /// Connected clients.
@@ -65,6 +74,14 @@ pub struct Services {
     pub monitors: Monitors,
     /// Counters.
     pub stats: Stats,
+    /// The calls that took longest of late.
+    pub slow_log: SlowLog,
+    /// What took long, and when.
+    pub latency: LatencyMonitor,
+    /// The keys that take the most.
+    pub hot_keys: HotKeys,
+    /// How long a call must have taken for the slow log, the latency monitor or the hot keys to be asked about it.
+    pub look_from_nanoseconds: AtomicU64,
     /// What memory is taken.
     pub memory: MemoryGauge,
     /// When the server started.
@@ -102,17 +119,22 @@ impl Services {
         let changes = Arc::new(Changes::new(&config, &clock, &pubsub));
         changes.notifications.apply_configuration(&keyspace);
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
-        Self {
+        let services = Self {
             acl: Acl::new(Arc::clone(&config), commands),
             config,
             keyspace,
             clock,
+            ticker: Ticker::default(),
             clients: Clients::default(),
             changes,
             pubsub,
             pause: Pause::default(),
             monitors: Monitors::default(),
             stats: Stats::new(commands.iter().map(|(name, _)| *name).collect()),
+            slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            hot_keys: HotKeys::default(),
+            look_from_nanoseconds: AtomicU64::new(0),
             memory: MemoryGauge::new(started_at),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
@@ -124,7 +146,39 @@ impl Services {
             ready: AtomicBool::new(false),
             asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+        };
+        services.set_look();
+        services
+    }
+
+    /// Finds out how long a call must have taken for anybody to want to know of it. To be called when that may have changed.
+    pub fn set_look(&self) {
+        let threshold =
+            |value: i64, unit: u64| u64::try_from(value).map_or(u64::MAX, |value| value.saturating_mul(unit));
+        let slow = threshold(self.config.slowlog_log_slower_than(), 1_000);
+        let late = match self.config.latency_monitor_threshold() {
+            0 => u64::MAX,
+            milliseconds => threshold(milliseconds, 1_000_000),
+        };
+        let from = if self.hot_keys.is_active() { 0 } else { slow.min(late) };
+        self.look_from_nanoseconds.store(from, Ordering::Relaxed);
+    }
+
+    /// Notes that something has taken long, if it has by `latency-monitor-threshold`.
+    pub fn note_latency(&self, event: &'static str, nanoseconds: u64) {
+        let threshold = u64::try_from(self.config.latency_monitor_threshold()).unwrap_or(0);
+        let milliseconds = nanoseconds / 1_000_000;
+        if threshold > 0 && milliseconds >= threshold {
+            self.latency.add(event, milliseconds, self.clock.now());
         }
+    }
+
+    /// Does some work and notes if it has taken long.
+    pub fn watch_latency<R>(&self, event: &'static str, work: impl FnOnce() -> R) -> R {
+        let began = self.ticker.read();
+        let result = work();
+        self.note_latency(event, self.ticker.nanoseconds(began, self.ticker.read()));
+        result
     }
 
     /// Says who listens for clients.
@@ -137,6 +191,9 @@ impl Services {
     pub fn apply_configuration(&self, changed: &[&'static str]) -> Result<(), Refused> {
         if changed.contains(&"notify-keyspace-events") {
             self.changes.notifications.apply_configuration(&self.keyspace);
+        }
+        if changed.iter().any(|name| matches!(*name, "slowlog-log-slower-than" | "latency-monitor-threshold")) {
+            self.set_look();
         }
         if changed.contains(&"requirepass") {
             self.acl.require_password(&self.config.requirepass());

@@ -1,9 +1,22 @@
 //! Counters that `INFO` reports. Each worker counts in memory of its own; readers sum up.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod errors;
+mod histogram;
+mod rates;
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+
+use crate::base::clock::Ticker;
+use errors::ErrorCounts;
+pub use histogram::Distribution;
+use histogram::Histogram;
+pub use rates::Flow;
+use rates::Rates;
 
 /// A command's index in the table of all commands and subcommands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +49,8 @@ pub struct CommandCounts<C> {
     pub rejected: C,
     /// Calls that ran and answered with an error.
     pub failed: C,
+    /// What the calls that ran took together.
+    pub nanoseconds: C,
 }
 
 /// What a worker counts; see [`CommandCounts`] for `C`. Aligned so that no two workers write to the same cache line.
@@ -46,6 +61,10 @@ pub struct Counts<C> {
     pub bytes_in: C,
     /// Bytes sent.
     pub bytes_out: C,
+    /// Times that something was read from a socket.
+    pub reads: C,
+    /// Times that something was written to one.
+    pub writes: C,
     /// Commands run.
     pub commands_processed: C,
     /// Error replies sent.
@@ -56,9 +75,6 @@ pub struct Counts<C> {
     pub misses: C,
     commands: Box<[CommandCounts<C>]>,
 }
-
-/// The counters of one worker.
-pub type WorkerCounters = Counts<Counter>;
 
 /// The sums over all workers.
 pub type Totals = Counts<u64>;
@@ -71,56 +87,97 @@ impl<C> Counts<C> {
     }
 }
 
-impl Totals {
-    /// Changes every number by `change`, which is given the worker's for it.
-    fn merge(&mut self, counters: &Totals, change: impl Fn(u64, u64) -> u64) {
-        let apply = |mine: &mut u64, theirs: u64| *mine = change(*mine, theirs);
-        apply(&mut self.bytes_in, counters.bytes_in);
-        apply(&mut self.bytes_out, counters.bytes_out);
-        apply(&mut self.commands_processed, counters.commands_processed);
-        apply(&mut self.error_replies, counters.error_replies);
-        apply(&mut self.hits, counters.hits);
-        apply(&mut self.misses, counters.misses);
-        for (mine, theirs) in self.commands.iter_mut().zip(&counters.commands) {
-            apply(&mut mine.calls, theirs.calls);
-            apply(&mut mine.rejected, theirs.rejected);
-            apply(&mut mine.failed, theirs.failed);
+impl<C> Counts<C> {
+    /// Makes counts of others: `change` is given one of these and its counterpart.
+    fn combine<D, E>(&self, other: &Counts<D>, change: impl Fn(&C, &D) -> E) -> Counts<E> {
+        let combine = |mine: &CommandCounts<C>, theirs: &CommandCounts<D>| CommandCounts {
+            calls: change(&mine.calls, &theirs.calls),
+            rejected: change(&mine.rejected, &theirs.rejected),
+            failed: change(&mine.failed, &theirs.failed),
+            nanoseconds: change(&mine.nanoseconds, &theirs.nanoseconds),
+        };
+        Counts {
+            bytes_in: change(&self.bytes_in, &other.bytes_in),
+            bytes_out: change(&self.bytes_out, &other.bytes_out),
+            reads: change(&self.reads, &other.reads),
+            writes: change(&self.writes, &other.writes),
+            commands_processed: change(&self.commands_processed, &other.commands_processed),
+            error_replies: change(&self.error_replies, &other.error_replies),
+            hits: change(&self.hits, &other.hits),
+            misses: change(&self.misses, &other.misses),
+            commands: self.commands.iter().zip(&other.commands).map(|(mine, theirs)| combine(mine, theirs)).collect(),
         }
     }
 }
 
+/// What one worker counts, and how long its calls took.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    counts: Counts<Counter>,
+    /// By command, made at the first call.
+    histograms: Box<[OnceLock<Box<Histogram>>]>,
+    errors: ErrorCounts,
+    /// Connections that the worker serves.
+    pub connections: AtomicUsize,
+}
+
+impl Deref for WorkerCounters {
+    type Target = Counts<Counter>;
+
+    fn deref(&self) -> &Counts<Counter> {
+        &self.counts
+    }
+}
+
 impl WorkerCounters {
-    /// Adds what has been counted aside; only for the thread that owns the counters.
-    pub fn absorb(&self, aside: &Self) {
-        self.bytes_in.add(aside.bytes_in.get());
-        self.bytes_out.add(aside.bytes_out.get());
-        self.commands_processed.add(aside.commands_processed.get());
-        self.error_replies.add(aside.error_replies.get());
-        self.hits.add(aside.hits.get());
-        self.misses.add(aside.misses.get());
-        for (mine, theirs) in self.commands.iter().zip(&aside.commands) {
-            mine.calls.add(theirs.calls.get());
-            mine.rejected.add(theirs.rejected.get());
-            mine.failed.add(theirs.failed.get());
+    fn new(commands: usize) -> Self {
+        Self {
+            counts: Counts { commands: (0..commands).map(|_| CommandCounts::default()).collect(), ..Counts::default() },
+            histograms: (0..commands).map(|_| OnceLock::new()).collect(),
+            errors: ErrorCounts::default(),
+            connections: AtomicUsize::new(0),
         }
     }
 
-    fn read(&self) -> Totals {
-        let command = |counts: &CommandCounts<Counter>| CommandCounts {
-            calls: counts.calls.get(),
-            rejected: counts.rejected.get(),
-            failed: counts.failed.get(),
-        };
-        Totals {
-            bytes_in: self.bytes_in.get(),
-            bytes_out: self.bytes_out.get(),
-            commands_processed: self.commands_processed.get(),
-            error_replies: self.error_replies.get(),
-            hits: self.hits.get(),
-            misses: self.misses.get(),
-            commands: self.commands.iter().map(command).collect(),
+    /// Notes how long a call took; only for the thread that owns the counters.
+    #[inline]
+    pub fn record(&self, id: CommandId, nanoseconds: u64) {
+        if let Some(histogram) = self.histograms.get(usize::from(id.0)) {
+            histogram.get_or_init(Box::default).record(nanoseconds);
         }
     }
+
+    /// Counts an error reply by its text, which has no leading `-`.
+    pub fn count_error(&self, text: &[u8]) {
+        self.counts.error_replies.add(1);
+        self.errors.count(text);
+    }
+
+    /// Adds what has been counted aside; only for the thread that owns the counters.
+    pub fn absorb(&self, aside: &Self) {
+        self.counts.combine(&aside.counts, |mine, theirs| mine.add(theirs.get()));
+        for (mine, theirs) in self.histograms.iter().zip(&aside.histograms) {
+            if let Some(theirs) = theirs.get() {
+                mine.get_or_init(Box::default).absorb(theirs);
+            }
+        }
+        self.errors.absorb(&aside.errors);
+    }
+
+    fn flow(&self) -> Flow {
+        Flow {
+            commands: self.counts.commands_processed.get(),
+            bytes_in: self.counts.bytes_in.get(),
+            bytes_out: self.counts.bytes_out.get(),
+        }
+    }
+}
+
+/// What had been counted at the last `CONFIG RESETSTAT`.
+#[derive(Debug)]
+struct Forgotten {
+    totals: Totals,
+    latencies: BTreeMap<u16, Distribution>,
 }
 
 /// Server-wide counters.
@@ -128,8 +185,8 @@ impl WorkerCounters {
 pub struct Stats {
     names: Vec<&'static str>,
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
-    /// What the sums were at the last `CONFIG RESETSTAT`.
-    forgotten: Mutex<Option<Totals>>,
+    forgotten: Mutex<Option<Forgotten>>,
+    rates: Rates,
     /// Connections accepted.
     pub connections_received: AtomicU64,
     /// Connections refused because of `maxclients`.
@@ -142,6 +199,10 @@ pub struct Stats {
     pub output_buffers_exceeded: AtomicU64,
     /// Commands that have panicked.
     pub panics: AtomicU64,
+    /// Rounds of expiry that have left something for the next.
+    pub expire_cycles_cut: AtomicU64,
+    /// What all rounds of expiry took, in nanoseconds.
+    pub expire_nanoseconds: AtomicU64,
 }
 
 impl Stats {
@@ -159,8 +220,12 @@ impl Stats {
 
     /// Counters that nobody sums up, for whoever counts beside a worker; see [`WorkerCounters::absorb`].
     pub fn counters_aside(&self) -> Arc<WorkerCounters> {
-        let commands = self.names.iter().map(|_| CommandCounts::default()).collect();
-        Arc::new(WorkerCounters { commands, ..WorkerCounters::default() })
+        Arc::new(WorkerCounters::new(self.names.len()))
+    }
+
+    /// The counters of each worker.
+    pub fn workers(&self) -> Vec<Arc<WorkerCounters>> {
+        self.workers.lock().clone()
     }
 
     /// The full name of a command (`client|setname`).
@@ -170,11 +235,11 @@ impl Stats {
 
     /// What all workers have counted since the last [`Stats::reset`].
     pub fn totals(&self) -> Totals {
-        let mut totals = self.sum();
-        if let Some(forgotten) = &*self.forgotten.lock() {
-            totals.merge(forgotten, u64::wrapping_sub);
+        let sum = self.sum();
+        match &*self.forgotten.lock() {
+            Some(forgotten) => sum.combine(&forgotten.totals, |sum, before| sum.wrapping_sub(*before)),
+            None => sum,
         }
-        totals
     }
 
     /// Names and counts of all commands.
@@ -182,26 +247,81 @@ impl Stats {
         self.names.iter().copied().zip(self.totals().commands)
     }
 
+    /// How long the calls of a command have taken since the last [`Stats::reset`]. There is nothing of those that ran while
+    /// `latency-tracking` was off.
+    pub fn latency(&self, id: CommandId) -> Distribution {
+        let mut latency = self.latency_of_all_time(id);
+        if let Some(before) = self.forgotten.lock().as_ref().and_then(|forgotten| forgotten.latencies.get(&id.0)) {
+            latency.subtract(before);
+        }
+        latency
+    }
+
+    /// Names and latencies of the commands that have any, in the order of their ids.
+    pub fn all_latencies(&self) -> impl Iterator<Item = (&'static str, Distribution)> {
+        let all = self.ids().zip(&self.names).map(|(id, name)| (*name, self.latency(id)));
+        all.filter(|(_, latency)| latency.calls() > 0)
+    }
+
+    /// Error replies by their first word, in its order.
+    pub fn errors(&self) -> BTreeMap<Box<str>, u64> {
+        let mut sums = BTreeMap::new();
+        self.workers.lock().iter().for_each(|worker| worker.errors.add_to(&mut sums));
+        sums
+    }
+
+    /// Takes a sample for [`Stats::per_second`]; ten are taken a second.
+    pub fn sample(&self, ticker: &Ticker) {
+        let mut total = Flow::default();
+        for worker in &*self.workers.lock() {
+            total = total.plus(worker.flow());
+        }
+        self.rates.sample(total, ticker);
+    }
+
+    /// What goes on a second now: an average of the last 1.6 seconds.
+    pub fn per_second(&self) -> Flow {
+        self.rates.per_second()
+    }
+
     /// `CONFIG RESETSTAT`
     pub fn reset(&self) {
-        *self.forgotten.lock() = Some(self.sum());
+        let latencies = self.ids().map(|id| (id.0, self.latency_of_all_time(id)));
+        let latencies = latencies.filter(|(_, latency)| latency.calls() > 0).collect();
+        *self.forgotten.lock() = Some(Forgotten { totals: self.sum(), latencies });
+        self.workers.lock().iter().for_each(|worker| worker.errors.reset());
+        self.rates.reset();
         for counter in [
             &self.connections_received,
             &self.connections_rejected,
             &self.clients_evicted,
             &self.query_buffers_exceeded,
             &self.output_buffers_exceeded,
+            &self.expire_cycles_cut,
+            &self.expire_nanoseconds,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
     }
 
+    fn ids(&self) -> impl Iterator<Item = CommandId> + use<> {
+        (0..u16::try_from(self.names.len()).unwrap_or(u16::MAX)).map(CommandId)
+    }
+
+    fn latency_of_all_time(&self, id: CommandId) -> Distribution {
+        let mut latency = Distribution::default();
+        for worker in &*self.workers.lock() {
+            if let Some(histogram) = worker.histograms.get(usize::from(id.0)).and_then(OnceLock::get) {
+                latency.add(histogram);
+            }
+        }
+        latency
+    }
+
     fn sum(&self) -> Totals {
         let commands = self.names.iter().map(|_| CommandCounts::default()).collect();
-        let mut sum = Totals { commands, ..Totals::default() };
-        for worker in &*self.workers.lock() {
-            sum.merge(&worker.read(), u64::wrapping_add);
-        }
-        sum
+        let zero = Totals { commands, ..Totals::default() };
+        let workers = self.workers.lock();
+        workers.iter().fold(zero, |sum, worker| sum.combine(&worker.counts, |sum, more| sum.wrapping_add(more.get())))
     }
 }

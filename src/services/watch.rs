@@ -2,7 +2,7 @@
 //!
 //! A leaf among the locks, taken with shards locked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,6 +90,14 @@ impl Watches {
             keys.extend(here.map(|(key, _)| key.clone()));
         }
         keys
+    }
+
+    /// Number of watched keys.
+    pub fn count(&self) -> usize {
+        let databases = |watchers: &Vec<(usize, Broken)>| {
+            watchers.iter().map(|(database, _)| database).collect::<BTreeSet<_>>().len()
+        };
+        self.parts.iter().map(|part| part.lock().values().map(databases).sum::<usize>()).sum()
     }
 
     fn part(&self, key: &[u8]) -> Option<&Mutex<Watchers>> {

@@ -302,6 +302,13 @@ impl<'a> Database<'a> {
         }
     }
 
+    /// How many keys have so many fields: the least of each size, of which each is twice the one before, and the keys from
+    /// there to the next.
+    pub fn sizes(&self) -> impl Iterator<Item = (usize, usize)> {
+        let counts = self.data.sizes.iter().map(|count| count.load(Ordering::Relaxed));
+        counts.enumerate().map(|(exponent, count)| (1 << exponent, count)).filter(|&(_, count)| count > 0)
+    }
+
     /// The circumstances of an access to a hash whose shard is locked: who wants to hear of it is known only then.
     pub(super) fn access(&self) -> Access<'a> {
         Access {

@@ -324,6 +324,14 @@ impl Record {
     }
 
     /// Whether it is a big hash.
+    /// Number of fields, those included that are due but not yet reclaimed.
+    pub(super) fn len(&self) -> usize {
+        match self.body() {
+            Body::Packed(packed) => packed.count(),
+            Body::Table(record) => record.table.len(),
+        }
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(self.0.content(), Content::Boxed(_))
     }

@@ -21,6 +21,10 @@ pub struct ExpireStats {
     pub expired_keys: AtomicU64,
     /// Fields reclaimed because their time had come.
     pub expired_fields: AtomicU64,
+    /// Those of the keys that nobody had asked for.
+    pub expired_keys_unasked: AtomicU64,
+    /// Those of the fields that nobody had asked for.
+    pub expired_fields_unasked: AtomicU64,
 }
 
 /// What the database counts of a key.
@@ -28,18 +32,22 @@ pub struct ExpireStats {
 pub(super) struct Footprint {
     exists: bool,
     is_table: bool,
+    /// Binary digits of the number of fields.
+    digits: u32,
     key_expiry: Option<UnixMillis>,
     first_field_expiry: Option<UnixMillis>,
 }
 
 impl Footprint {
     /// Of a key that does not exist.
-    pub(super) const NONE: Self = Self { exists: false, is_table: false, key_expiry: None, first_field_expiry: None };
+    pub(super) const NONE: Self =
+        Self { exists: false, is_table: false, digits: 0, key_expiry: None, first_field_expiry: None };
 
     pub(super) fn of(record: &Record) -> Self {
         Self {
             exists: true,
             is_table: record.is_table(),
+            digits: usize::BITS - record.len().leading_zeros(),
             key_expiry: record.key_expiry(),
             first_field_expiry: record.first_field_expiry(),
         }
@@ -61,6 +69,7 @@ impl DatabaseData {
             counter.store(0, Ordering::Relaxed);
         }
         self.expiry_sum.store(0, Ordering::Relaxed);
+        self.sizes.iter().for_each(|size| size.store(0, Ordering::Relaxed));
         self.orders.clear();
         for shard in 0..SHARDS {
             if let Some(index) = self.due(shard) {
@@ -76,6 +85,15 @@ impl DatabaseData {
         }
         step(&self.keys, before.exists, after.exists);
         step(&self.tables, before.is_table, after.is_table);
+        if before.digits != after.digits {
+            let size = |digits: u32| (digits as usize).checked_sub(1).and_then(|at| self.sizes.get(at));
+            if let Some(size) = size(before.digits) {
+                size.fetch_sub(1, Ordering::Relaxed);
+            }
+            if let Some(size) = size(after.digits) {
+                size.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         step(&self.keys_with_expiry, before.key_expiry.is_some(), after.key_expiry.is_some());
         step(&self.keys_with_field_expiry, before.first_field_expiry.is_some(), after.first_field_expiry.is_some());
         if before.key_expiry != after.key_expiry {
@@ -201,13 +219,18 @@ impl Database<'_> {
         let due = self.tagged(shard, tag).find(|&(at, _)| at < self.now);
         let Some(key) = due.map(|(_, record)| record.key().to_vec()) else { return };
         let hash = self.keyspace.hasher.hash(&key);
-        let Some(record) = self.live(shard, hash, &key) else { return };
+        let stats = &self.keyspace.stats;
+        let Some(record) = self.live(shard, hash, &key) else {
+            stats.expired_keys_unasked.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let access = self.access();
         let last_access = record.access();
         let removed = self.edit(shard, hash, &key, &access, |edit| edit.remove_due(FIELDS_PER_LOCK));
         if let Some(record) = self.live(shard, hash, &key) {
             record.set_access(last_access);
         }
-        self.keyspace.stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
+        stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
+        stats.expired_fields_unasked.fetch_add(removed as u64, Ordering::Relaxed);
     }
 }

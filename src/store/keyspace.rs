@@ -51,6 +51,8 @@ pub(super) struct DatabaseData {
     pub(super) keys: AtomicUsize,
     /// Those of them that are big hashes.
     pub(super) tables: AtomicUsize,
+    /// Keys by the binary digits of their number of fields, from one digit on.
+    pub(super) sizes: [AtomicUsize; usize::BITS as usize],
     pub(super) keys_with_expiry: AtomicUsize,
     /// Sum of all key expiries, for their average.
     pub(super) expiry_sum: AtomicI64,
@@ -65,6 +67,7 @@ impl DatabaseData {
             due: (0..SHARDS).map(|_| Mutex::default()).collect(),
             keys: AtomicUsize::new(0),
             tables: AtomicUsize::new(0),
+            sizes: [const { AtomicUsize::new(0) }; usize::BITS as usize],
             keys_with_expiry: AtomicUsize::new(0),
             expiry_sum: AtomicI64::new(0),
             keys_with_field_expiry: AtomicUsize::new(0),
@@ -169,6 +172,7 @@ pub struct Keyspace {
     interest: AtomicU8,
     /// What is to be freed in the background.
     removed: Mutex<Vec<Removed>>,
+    freed: AtomicUsize,
     pub(super) hasher: KeyHasher,
     max_listpack_entries: AtomicUsize,
     max_listpack_value: AtomicUsize,
@@ -187,6 +191,7 @@ impl Keyspace {
             changes: OnceLock::new(),
             interest: AtomicU8::new(0),
             removed: Mutex::default(),
+            freed: AtomicUsize::new(0),
             hasher: KeyHasher::new(),
             max_listpack_entries: AtomicUsize::new(limits.max_listpack_entries),
             max_listpack_value: AtomicUsize::new(limits.max_listpack_value),
@@ -308,8 +313,19 @@ impl Keyspace {
     pub fn free_removed(&self) {
         while let Some(removed) = self.take_removed() {
             drop(removed);
+            self.freed.fetch_add(1, Ordering::Relaxed);
         }
         template::collect_unused();
+    }
+
+    /// How much is left to be freed in the background: big hashes, and shards of flushed databases.
+    pub fn removed_count(&self) -> usize {
+        self.removed.lock().len()
+    }
+
+    /// How much of that has been freed so far.
+    pub fn freed_count(&self) -> usize {
+        self.freed.load(Ordering::Relaxed)
     }
 
     fn take_removed(&self) -> Option<Removed> {

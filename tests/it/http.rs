@@ -31,6 +31,7 @@ pub const CASES: &[Case] = &[
     ("long_values", browsing::long_values),
     ("bad_questions", browsing::bad_questions),
     ("a_user_sees_its_own_keys", browsing::own_keys),
+    ("slow_log_and_hot_keys", browsing::insight),
     ("metrics_have_the_names_of_redis_exporter", numbers::names),
     ("metrics_agree_with_info", numbers::agree_with_info),
     ("the_overview_agrees_with_info", numbers::overview),

@@ -22,6 +22,7 @@ mod expiry; // short TTLs in real time
 mod fuzz; // the bodies of the fuzz targets on seeds and random changes of them
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
 mod http; // the HTTP port: who is let in, hashes, metrics
+mod inside; // what the server tells of itself: INFO, SLOWLOG, LATENCY, HOTKEYS
 mod lifecycle; // start, settings, limits, end
 mod limits; // what a client may take: every limit at its edge, beside Redis
 mod linearizability; // histories of overlapping commands, each with an order that explains it
@@ -51,6 +52,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("fuzz", fuzz::CASES),
     ("hostile", hostile::CASES),
     ("http", http::CASES),
+    ("inside", inside::CASES),
     ("lifecycle", lifecycle::CASES),
     ("limits", limits::CASES),
     ("linearizability", linearizability::CASES),
@@ -69,6 +71,7 @@ const PLAIN: &[(&str, &[Case])] = &[
 const ORACLE: &[(&str, &[Case])] = &[
     ("acl", acl::ORACLE),
     ("differential", differential::ORACLE),
+    ("inside", inside::ORACLE),
     ("memory", memory::ORACLE),
     ("notifications", notifications::ORACLE),
 ];

@@ -121,6 +121,11 @@ function duration(ms) {
   return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
 
+const microseconds = (usec) => {
+  if (usec === undefined || usec === null) return '–';
+  if (usec < 1000) return `${usec < 10 ? usec.toFixed(1) : Math.round(usec)} µs`;
+  return usec < 1e6 ? `${(usec / 1000).toFixed(1)} ms` : `${(usec / 1e6).toFixed(2)} s`;
+};
 const lifetime = (at, now) => (at === undefined ? '–' : at === null ? 'none' : duration(at - now));
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
@@ -225,9 +230,14 @@ function showCommands(now, before) {
   const seconds = before ? (now.now_ms - before.now_ms) / 1000 : 0;
   const rate = (command) => (seconds > 0 ? Math.max(0, command.calls - (earlier.get(command.name) ?? 0)) / seconds : 0);
   const rows = now.commands.toSorted((one, other) => other.calls - one.calls).slice(0, 20).map((command) => [
-    el('code', {}, command.name), number(rate(command)), number(command.calls), number(command.failed), number(command.rejected),
+    el('code', {}, command.name), number(rate(command)), number(command.calls),
+    microseconds(command.calls && command.usec !== undefined ? command.usec / command.calls : undefined),
+    ...[0, 1, 2].map((index) => microseconds(command.percentiles?.[index])),
+    number(command.failed + command.rejected),
   ]);
-  table($('commands'), [['Command', ''], ['a second', 'right'], ['calls', 'right'], ['failed', 'right'], ['refused', 'right']], rows, 'No commands yet.');
+  const names = now.percentiles ?? ['p50', 'p99', 'p99.9'];
+  table($('commands'), [['Command', ''], ['a second', 'right'], ['calls', 'right'], ['average', 'right'],
+    ...[0, 1, 2].map((index) => [names[index] ?? '', 'right']), ['errors', 'right']], rows, 'No commands yet.');
 }
 
 function showMemory({ memory, forms, template_memory: templates }) {
@@ -277,7 +287,7 @@ async function overview() {
     remember('commands', (now.counters.commands - before.counters.commands) / seconds);
     remember('input', (now.counters.bytes_in - before.counters.bytes_in) / seconds);
     remember('output', (now.counters.bytes_out - before.counters.bytes_out) / seconds);
-    remember('processor', (now.processor_ticks - before.processor_ticks) / seconds);
+    remember('processor', (now.processor_ms - before.processor_ms) / seconds / 10);
   }
   history.last = now;
   $('version').textContent = now.server.version;
@@ -467,9 +477,35 @@ const clients = () => fill('clients', (answer) => {
   ]), 'Nobody is connected.');
 });
 
+const slowlog = () => fill('slowlog', (answer) => {
+  $('slowlog-note').textContent = answer.threshold_us < 0 ? 'off' : `${number(answer.total)} entries, from ${microseconds(answer.threshold_us)} on`;
+  table($('slowlog'), [['When', ''], ['took', 'right'], ['Command', ''], ['Client', '']], answer.entries.map((entry) => [
+    el('span', { title: new Date(entry.at_ms).toISOString() }, `${duration(Math.max(0, answer.now_ms - entry.at_ms))} ago`), microseconds(entry.usec),
+    el('span', {}, entry.arguments.map((argument) => el('span', { class: 'chip' }, show(argument)))),
+    el('span', {}, el('code', {}, entry.address), entry.name === '' ? null : ' ', entry.name === '' ? null : show(entry.name)),
+  ]), 'Nothing has been slow.');
+});
+
+const hotkeys = () => fill('hotkeys', (answer) => {
+  if (!answer.metrics) {
+    $('hotkeys').replaceChildren(el('p', { class: 'empty' }, 'Nobody has asked for hot keys. ', el('code', {}, 'HOTKEYS START METRICS 2 CPU NET'), ' starts to look for them.'));
+    return;
+  }
+  const state = answer.is_running ? `looking for ${duration(answer.duration_ms)}` : `looked for ${duration(answer.duration_ms)}`;
+  $('hotkeys').replaceChildren(...answer.metrics.map((metric) => {
+    const list = el('table');
+    const most = Math.max(1, ...metric.keys.map((line) => line.amount));
+    const amount = metric.unit === 'us' ? microseconds : bytes;
+    table(list, [['Key', ''], ['', ''], [metric.unit === 'us' ? 'time' : 'bytes', 'right']], metric.keys.map((line) => [show(line.key),
+      el('svg', { class: 'share', viewBox: '0 0 100 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, el('rect', { class: 'part one', x: 0, y: 0, height: 10, width: (line.amount / most) * 100 })),
+      amount(line.amount)]), 'None that you may read.');
+    return el('article', { class: 'card' }, el('h2', {}, metric.name, el('small', {}, ` ${state}`)), el('div', { class: 'scroll' }, list));
+  }));
+});
+
 // ---- which view -----------------------------------------------------------------------------------------------------
 
-const views = { overview: null, hashes: null, clients };
+const views = { overview: null, hashes: null, clients, slowlog, hotkeys };
 
 function place() {
   const [name, query = ''] = location.hash.slice(1).split('?');

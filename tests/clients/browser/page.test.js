@@ -139,6 +139,28 @@ test('clients', () => visit('#clients', async (page) => {
   await has(page, '#clients', 'node-redis');
 }));
 
+test('the slow log and hot keys', async () => {
+  await redis.sendCommand(['CONFIG', 'SET', 'slowlog-log-slower-than', '0']);
+  await redis.sendCommand(['SLOWLOG', 'RESET']);
+  await redis.sendCommand(['HOTKEYS', 'START', 'METRICS', '2', 'CPU', 'NET']);
+  try {
+    for (let index = 0; index < 100; index += 1) await redis.hSet('page:home', evil, index);
+    await visit('#slowlog', async (page) => {
+      await has(page, '#slowlog', 'page:home');
+      await has(page, '#slowlog', evil);
+      await page.click('nav a[href="#hotkeys"]');
+      await has(page, '#hotkeys', 'page:home');
+      assert.equal(await page.locator('#hotkeys article').count(), 2);
+      await page.click('nav a[href="#overview"]');
+      await page.waitForFunction(() => /µs/.test(document.getElementById('commands').textContent));
+    });
+  } finally {
+    await redis.sendCommand(['HOTKEYS', 'STOP']);
+    await redis.sendCommand(['HOTKEYS', 'RESET']);
+    await redis.sendCommand(['CONFIG', 'SET', 'slowlog-log-slower-than', '10000']);
+  }
+});
+
 test('a user sees what it may', async () => {
   await redis.sendCommand(['ACL', 'SETUSER', 'shop', 'reset', 'on', '>s3cret', '~cart:*', '+scan', '+hscan']);
   const options = { httpCredentials: { username: 'shop', password: 's3cret' } };
@@ -204,7 +226,7 @@ test('keyboard, narrow screens, light and dark', () => visit('', async (page) =>
     grounds.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
     for (const [width, height] of [[1360, 900], [820, 1100], [360, 740]]) {
       await page.setViewportSize({ width, height });
-      for (const view of ['overview', 'hashes?db=0&key=page:home', 'clients']) {
+      for (const view of ['overview', 'hashes?db=0&key=page:home', 'clients', 'slowlog', 'hotkeys']) {
         await page.evaluate((hash) => { location.hash = hash; }, view);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(over <= 0, `${view} is ${over} pixels wider than ${width}`);

@@ -218,3 +218,36 @@ pub fn own_keys() {
     assert_eq!(ask("/api/value?key=cart:1&field=f").status, 403);
     assert_eq!(ask("/api/keys").json()["size"], Value::Null);
 }
+
+pub fn insight() {
+    let web = Web::start(&["--slowlog-log-slower-than", "0"]);
+    let mut client = web.server.client();
+    client.line("ACL SETUSER u on >p ~mine:* +hscan +slowlog +hotkeys");
+    assert_eq!(web.get("/api/hotkeys").json()["metrics"], Value::Null);
+    assert_eq!(client.line("HOTKEYS START METRICS 2 CPU NET"), "+OK");
+    for number in 0..50 {
+        client.value(&["HSET", "mine:1", "f", &"v".repeat(300)]);
+        client.value(&[&b"HSET"[..], b"their\xffs", b"f", format!("{number}").as_bytes()]);
+    }
+    let keys = |answer: Value| -> Vec<BTreeSet<Vec<u8>>> {
+        let metrics = answer["metrics"].as_array().unwrap().clone();
+        metrics
+            .iter()
+            .map(|metric| metric["keys"].as_array().unwrap().iter().map(|line| decoded(&line["key"])).collect())
+            .collect()
+    };
+    let both = BTreeSet::from([b"mine:1".to_vec(), b"their\xffs".to_vec()]);
+    assert_eq!(keys(web.get("/api/hotkeys").json()), [both.clone(), both]);
+    let mine = BTreeSet::from([b"mine:1".to_vec()]);
+    assert_eq!(keys(web.get_as("u", "p", "/api/hotkeys").json()), [mine.clone(), mine]);
+    let log = web.get("/api/slowlog").json();
+    let entries = log["entries"].as_array().unwrap();
+    assert_eq!((entries.len(), &log["threshold_us"]), (50, &json!(0)));
+    let sets = entries.iter().find(|entry| entry["arguments"][1] == "mine:1").unwrap();
+    assert_eq!((&sets["arguments"][0], sets["arguments"].as_array().unwrap().len()), (&json!("HSET"), 4));
+    assert!(entries[0]["id"].as_u64() > entries[1]["id"].as_u64());
+    client.line("ACL SETUSER u -hotkeys -slowlog");
+    for path in ["/api/hotkeys", "/api/slowlog"] {
+        assert_eq!(web.get_as("u", "p", path).status, 403, "{path}");
+    }
+}

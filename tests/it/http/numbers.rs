@@ -109,6 +109,16 @@ pub fn agree_with_info() {
         let told: f64 = info(&mut client, section, field).parse().unwrap();
         assert!((value(name) / told - 1.0).abs() < 0.2, "{name}: {} and {told}", value(name));
     }
+    let calls = info(&mut client, "commandstats", "cmdstat_hset");
+    let usec: f64 = calls.split(',').find_map(|part| part.strip_prefix("usec=")).unwrap().parse().unwrap();
+    let seconds = value("redis_commands_duration_seconds_total{cmd=\"hset\"}");
+    assert!((seconds * 1e6 - usec).abs() <= 1.0, "{seconds} seconds and {usec} microseconds");
+    let told = info(&mut client, "latencystats", "latency_percentiles_usec_hset");
+    for (word, quantile) in [("p50=", "50"), ("p99=", "99"), ("p99.9=", "99.9")] {
+        let percentile: f64 = told.split(',').find_map(|part| part.strip_prefix(word)).unwrap().parse().unwrap();
+        let name = format!("redis_latency_percentiles_usec{{cmd=\"hset\",quantile=\"{quantile}\"}}");
+        assert_eq!(value(&name), percentile, "{name}");
+    }
     let keyspace = info(&mut client, "keyspace", "db0");
     assert!(keyspace.starts_with("keys=50,expires=1,") && keyspace.ends_with("subexpiry=1"), "{keyspace}");
     for (name, expected) in [
@@ -121,6 +131,8 @@ pub fn agree_with_info() {
         ("redis_commands_total{cmd=\"hget\"}", 2.0),
         ("redis_commands_failed_calls_total{cmd=\"hincrby\"}", 1.0),
         ("redis_commands_rejected_calls_total{cmd=\"hget\"}", 1.0),
+        ("redis_errors_total{err=\"ERR\"}", 2.0),
+        ("redis_latency_percentiles_usec_count{cmd=\"hset\"}", 451.0),
         ("hashd_ready", 1.0),
     ] {
         assert_eq!(value(name), expected, "{name}");

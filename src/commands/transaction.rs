@@ -52,6 +52,7 @@ pub fn watch(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if !ctx.session.watched.insert(watched) {
             continue;
         }
+        ctx.session.client.keep_name(key);
         // What is due goes now, so that its going does not break the transaction later.
         ctx.store.exists_quietly(key);
         ctx.services.changes.watches.add(&ctx.services.keyspace, ctx.session.database, key, &ctx.session.broken);

@@ -169,6 +169,7 @@ impl Session {
     pub fn unwatch(&mut self, services: &Services) {
         for (database, key) in std::mem::take(&mut self.watched) {
             services.changes.watches.remove(&services.keyspace, database, &key, &self.broken);
+            self.client.drop_name(&key);
         }
         self.broken.store(false, Ordering::Relaxed);
         self.client.watching.store(0, Ordering::Relaxed);

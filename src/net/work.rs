@@ -22,6 +22,9 @@ const BATCH: usize = 32;
 /// replies makes its own connection wait, and holds no more memory than this and one reply.
 const SEND_AT: usize = 256 * 1024;
 
+/// How much may wait, beyond what is free, for a client that has not said who it is and does not read.
+const UNAUTHENTICATED_OUTPUT: usize = 1024;
+
 /// A read buffer larger than this is given back when what it was for has run.
 const KEEP_BUFFER: usize = 64 * 1024;
 
@@ -209,6 +212,11 @@ impl Work {
             client.active_at.store(self.services.clock.now().0, Ordering::Relaxed);
         }
         client.reply_buffer.store(self.reply.capacity(), Ordering::Relaxed);
+        let unsent = self.unsent();
+        if unsent > FREE_OUTPUT + UNAUTHENTICATED_OUTPUT && self.session.access.must_log_in(&self.services.acl) {
+            self.session.client.close_for_output(unsent);
+            return;
+        }
         self.bound_output();
     }
 

@@ -27,6 +27,9 @@ pub struct ClientId(pub u64);
 /// What may wait to be sent without being counted, as the fixed buffer of a client is not in Redis.
 pub const FREE_OUTPUT: usize = 16 * 1024;
 
+/// What a name that is watched or listened to takes beyond itself: its places in the tables of the client and of all.
+const NAME_OVERHEAD: usize = 96;
+
 /// Texts that a client has said of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -83,6 +86,8 @@ pub struct Client {
     over_soft_limit_since: AtomicI64,
     /// Bytes of memory held by HIMPORT fieldsets.
     pub fieldset_memory: AtomicUsize,
+    /// Bytes of memory of what it watches and listens to.
+    names_memory: AtomicUsize,
     /// `CLIENT NO-EVICT`
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH`
@@ -142,6 +147,7 @@ impl Client {
             let_too_much_gather: AtomicBool::new(false),
             over_soft_limit_since: AtomicI64::new(0),
             fieldset_memory: AtomicUsize::new(0),
+            names_memory: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             mailbox: Mailbox::default(),
@@ -209,14 +215,19 @@ impl Client {
             milliseconds > limit.soft_seconds.saturating_mul(1000)
         };
         if over(limit.hard_bytes) || too_long {
-            if self.mailbox.close_once() {
-                self.let_too_much_gather.store(true, Ordering::Relaxed);
-                tracing::warn!(client = self.id.0, size, "output buffer limit reached, closing the client");
-            }
+            self.close_for_output(size);
         } else if !over(limit.soft_bytes) {
             self.over_soft_limit_since.store(0, Ordering::Relaxed);
         } else if since == 0 {
             self.over_soft_limit_since.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the client because `size` bytes are more than may wait to be sent to it.
+    pub fn close_for_output(&self, size: usize) {
+        if self.mailbox.close_once() {
+            self.let_too_much_gather.store(true, Ordering::Relaxed);
+            tracing::warn!(client = self.id.0, size, "output buffer limit reached, closing the client");
         }
     }
 
@@ -230,6 +241,16 @@ impl Client {
         self.unsent.load(Ordering::Relaxed) + self.mailbox.size()
     }
 
+    /// Counts a key that it watches, or a channel, pattern or prefix that it listens to.
+    pub fn keep_name(&self, name: &[u8]) {
+        self.names_memory.fetch_add(name.len() + NAME_OVERHEAD, Ordering::Relaxed);
+    }
+
+    /// Counts such a name no longer.
+    pub fn drop_name(&self, name: &[u8]) {
+        self.names_memory.fetch_sub(name.len() + NAME_OVERHEAD, Ordering::Relaxed);
+    }
+
     /// Bytes of memory that the connection takes.
     pub fn memory(&self) -> usize {
         let parts = [
@@ -238,6 +259,7 @@ impl Client {
             &self.reply_buffer,
             &self.queued_memory,
             &self.fieldset_memory,
+            &self.names_memory,
         ];
         let parts: usize = parts.iter().map(|part| part.load(Ordering::Relaxed)).sum();
         size_of::<Self>() + parts + self.mailbox.size()

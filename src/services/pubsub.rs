@@ -106,6 +106,7 @@ impl PubSub {
         if !own.0.of_mut(kind).insert(name.into()) {
             return;
         }
+        client.keep_name(name);
         own.report(client);
         let mut listeners = self.listeners.lock();
         let of_name = listeners.of_mut(kind).entry(name.into()).or_default();
@@ -120,6 +121,7 @@ impl PubSub {
         if !own.0.of_mut(kind).remove(name) {
             return;
         }
+        client.drop_name(name);
         own.report(client);
         let mut listeners = self.listeners.lock();
         let of_kind = listeners.of_mut(kind);

@@ -85,7 +85,9 @@ impl Tracking {
             let everything: &[&[u8]] = &[b""];
             let prefixes = if options.prefixes.is_empty() { everything } else { &options.prefixes };
             for prefix in prefixes {
-                broadcast.listen(client.id, prefix);
+                if broadcast.listen(client.id, prefix) {
+                    client.keep_name(prefix);
+                }
             }
             self.prefixes.store(broadcast.len(), Ordering::Relaxed);
         }
@@ -102,6 +104,9 @@ impl Tracking {
         let mut trackers = self.trackers.write();
         trackers.remove(&client.id);
         let mut broadcast = self.broadcast.lock();
+        if client.tracking.flags().contains(TrackingFlags::BCAST) {
+            broadcast.prefixes_of(client.id).iter().for_each(|prefix| client.drop_name(prefix));
+        }
         broadcast.leave(client.id);
         self.prefixes.store(broadcast.len(), Ordering::Relaxed);
         client.tracking.set(TrackingFlags::empty(), 0);

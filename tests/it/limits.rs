@@ -18,6 +18,8 @@ pub const CASES: &[Case] = &[
     ("maxclients_and_open_files", open_files),
     ("clients_are_evicted", eviction),
     ("transactions_have_a_limit", transactions),
+    ("names_count_as_memory", names),
+    ("who_is_nobody_has_to_read", unauthenticated_output),
 ];
 
 const MIB: usize = 1 << 20;
@@ -252,5 +254,78 @@ fn transactions() {
         // hashd answers the one that is too many before it closes.
         assert!((4..=6).contains(&queued), "{queued}");
         assert_eq!(other.line("EXISTS k"), ":0");
+    });
+}
+
+/// Keys that are watched and names that are listened to: more than a client may have of them.
+fn names() {
+    on_both(&[], |server| {
+        let mut other = server.client();
+        assert_eq!(other.line("CLIENT NO-EVICT on"), "+OK");
+        for begin in ["WATCH ", "SUBSCRIBE ", "PSUBSCRIBE ", "SSUBSCRIBE ", "CLIENT TRACKING on BCAST PREFIX "] {
+            let mut client = server.client();
+            let id = id_of(&mut client);
+            let one = |client: &mut Client, number: u32| {
+                client.raw(&format!("{begin}{number:06}").split(' ').collect::<Vec<_>>())
+            };
+            one(&mut client, 0);
+            let memory = memory_of(&mut other, id);
+            assert_eq!(other.line("CONFIG SET maxmemory-clients 300000"), "+OK");
+            let mut count = 0;
+            while client.send(&format!("{begin}{:06}", count + 1).split(' ').collect::<Vec<_>>()).is_ok()
+                && client.reply().is_ok()
+            {
+                count += 1;
+                assert!(count < 20_000, "no limit for {begin}");
+                if count == 500 {
+                    let grown = memory_of(&mut other, id).saturating_sub(memory);
+                    assert!(grown > 500 * 6, "{grown} bytes for 500 names of {begin}");
+                }
+            }
+            assert!(count > 500, "{count} for {begin}");
+            assert_eq!(other.line("CONFIG SET maxmemory-clients 0"), "+OK");
+        }
+        // What is given up does not count.
+        let mut client = server.client();
+        let id = id_of(&mut client);
+        let before = memory_of(&mut other, id);
+        for _ in 0..20 {
+            for line in [
+                "WATCH a b c",
+                "UNWATCH",
+                "SUBSCRIBE a b",
+                "PSUBSCRIBE a b",
+                "UNSUBSCRIBE a b",
+                "PUNSUBSCRIBE a b",
+                "CLIENT TRACKING on BCAST PREFIX a PREFIX b",
+                "CLIENT TRACKING off",
+                "WATCH a",
+            ] {
+                client.line(line);
+                (0..usize::from(line.contains("SUBSCRIBE"))).for_each(|_| drop(client.reply().unwrap()));
+            }
+            assert_eq!(client.line("RESET"), "+RESET");
+        }
+        assert!(memory_of(&mut other, id) < before + 1000, "{before}");
+    });
+}
+
+/// `tot-mem` of a client.
+fn memory_of(other: &mut Client, id: i64) -> usize {
+    let line = other.ask(&format!("CLIENT LIST ID {id}")).text();
+    let value = line.split(' ').find_map(|word| word.strip_prefix("tot-mem=")).unwrap_or("0");
+    value.parse().unwrap()
+}
+
+/// Whoever has not said who it is, sends without an end and never reads, is closed and not only held back.
+fn unauthenticated_output() {
+    on_both(&["--requirepass", "x"], |server| {
+        let mut client = server.client();
+        let bytes: Vec<u8> = (0..10_000).flat_map(|_| encode(&["DEL", "k"])).collect();
+        let is_closed = (0..200).any(|_| client.send_raw(&bytes).is_err());
+        assert!(is_closed, "never closed");
+        let mut other = server.client();
+        assert_eq!(other.line("AUTH x"), "+OK");
+        assert_eq!(info(&mut other, "clients", "connected_clients"), "1");
     });
 }

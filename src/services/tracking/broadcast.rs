@@ -23,9 +23,9 @@ pub(super) struct Due<'a> {
 }
 
 impl Broadcast {
-    /// Lets a client listen to a prefix.
-    pub(super) fn listen(&mut self, client: ClientId, prefix: &[u8]) {
-        self.prefixes.entry(prefix.into()).or_default().insert(client);
+    /// Lets a client listen to a prefix; false if it does already.
+    pub(super) fn listen(&mut self, client: ClientId, prefix: &[u8]) -> bool {
+        self.prefixes.entry(prefix.into()).or_default().insert(client)
     }
 
     /// Takes a client off all prefixes.

@@ -91,9 +91,9 @@ pub fn stop(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     let has_stopped = !is_over && ctx.services.hot_keys.stop(now);
     ctx.services.set_look();
     if has_stopped {
-        ctx.reply.ok()
+        ctx.reply.ok();
     } else {
-        ctx.reply.null()
+        ctx.reply.null();
     }
     Ok(())
 }

@@ -145,17 +145,17 @@ mod tests {
         let (log, config) = (SlowLog::default(), Config::default());
         let exactly: Vec<&[u8]> = vec![b"a"; 32];
         let more: Vec<&[u8]> = vec![b"a"; 33];
-        let (fits, long) = (vec![b'x'; 128], vec![b'x'; 130]);
+        let (fits, lengthy) = (vec![b'x'; 128], vec![b'x'; 130]);
         add(&log, &config, &exactly);
         add(&log, &config, &more);
-        add(&log, &config, &[b"hset", &fits, &long]);
+        add(&log, &config, &[b"hset", &fits, &lengthy]);
         let calls = log.newest(9);
-        let [long, more, exactly] = calls.as_slice() else { panic!("{calls:?}") };
+        let [lengthy, more, exactly] = calls.as_slice() else { panic!("{calls:?}") };
         assert_eq!((exactly.arguments.len(), exactly.arguments[31].as_slice()), (32, &b"a"[..]));
         assert_eq!((more.arguments.len(), more.arguments[31].as_slice()), (32, &b"... (2 more arguments)"[..]));
         assert_eq!((more.argument_count, more.id), (33, 1));
-        assert_eq!(long.arguments[1], fits);
-        assert_eq!(long.arguments[2], [&fits[..], b"... (2 more bytes)"].concat());
+        assert_eq!(lengthy.arguments[1], fits);
+        assert_eq!(lengthy.arguments[2], [&fits[..], b"... (2 more bytes)"].concat());
     }
 
     #[test]

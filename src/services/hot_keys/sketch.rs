@@ -101,7 +101,8 @@ mod tests {
         let (mut parts, mut true_weights) = ([Sketch::new(MOST), Sketch::new(MOST)], HashMap::<u64, u64>::new());
         for _ in 0..200_000 {
             // Small numbers come far more often than large ones.
-            let item = random.u64(0..1 << random.u32(0..20));
+            let digits = random.u32(0..20);
+            let item = random.u64(0..1 << digits);
             let weight = random.u64(1..10);
             *true_weights.entry(item).or_default() += weight;
             parts[random.usize(0..2)].add(item.to_string().as_bytes(), weight);

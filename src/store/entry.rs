@@ -11,7 +11,7 @@
 #![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
 use super::hash::Value;
-use super::hash::packed::{self, Encoded, Entries, Tail, ValuePlace};
+use super::hash::packed::{self, Encoded, Entries, RawFields, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
 use super::position::KeyHasher;
@@ -110,9 +110,10 @@ pub(super) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// A record that is in no keyspace and uses no template.
-    pub(super) fn draft(bytes: &'a [u8]) -> Self {
-        Self { bytes, template: None, entries_start: key_range(bytes).end }
+    /// A record, or what is to become one, whose fields no template knows and begin at `entries_start`.
+    #[inline]
+    pub(super) fn without_template(bytes: &'a [u8], entries_start: usize) -> Self {
+        Self { bytes, template: None, entries_start }
     }
 
     pub(super) fn bytes(self) -> &'a [u8] {
@@ -147,18 +148,7 @@ impl<'a> Packed<'a> {
             return;
         }
         draft.extend_from_slice(self.bytes.get(..self.entries_start).unwrap_or_default());
-        for entry in self.entries() {
-            let joined;
-            let value = match entry.value {
-                Value::Integer(integer) => Encoded::of_integer(integer),
-                Value::Bytes(text) => Encoded::of_text(text),
-                Value::Joined(..) => {
-                    joined = entry.value.text();
-                    Encoded::of_text(&joined)
-                }
-            };
-            packed::push_entry(draft, entry.field, &value, Tail::None);
-        }
+        self.entries().write_out(draft);
         set_draft_flags(draft, self.flags() - RecordFlags::TEMPLATE);
         set_draft_count(draft, self.count());
     }
@@ -166,6 +156,12 @@ impl<'a> Packed<'a> {
     /// Where the fields begin.
     pub(super) fn entries_start(self) -> usize {
         self.entries_start
+    }
+
+    /// The fields as they stand in a record without a template.
+    #[inline]
+    fn raw_fields(self) -> RawFields<'a> {
+        RawFields::new(self.bytes.get(self.entries_start..).unwrap_or_default(), self.has_field_expiries())
     }
 
     #[inline]
@@ -256,20 +252,21 @@ pub(super) fn set_draft_flags(bytes: &mut [u8], flags: RecordFlags) {
 
 impl Record {
     /// The record that a draft has become, with a template if one fits.
-    pub(super) fn of_draft(draft: &[u8], wanted: Wanted) -> Self {
-        let packed = Packed::draft(draft);
-        let names = packed.entries().map(|entry| entry.field);
-        let id = if packed.has_field_expiries() { None } else { template::use_template(names, wanted) };
-        let Some(id) = id else { return Self::of_bytes(draft) };
-        id.learn(packed.entries().enumerate().map(|(place, entry)| (place, entry.value)));
+    pub(super) fn of_draft(draft: Packed<'_>, wanted: Wanted) -> Self {
+        let names = draft.raw_fields().map(|field| field.name);
+        let id = if draft.has_field_expiries() { None } else { template::use_template(names, wanted) };
+        let Some(id) = id else { return Self::of_bytes(draft.bytes()) };
+        id.learn(|| draft.entries().enumerate().map(|(place, entry)| (place, entry.value)));
+        // SAFETY: the number stands for a use of the template, which is the record's from here on.
+        let template = unsafe { id.get() };
         let mut bytes = scratch::take();
-        bytes.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
-        set_draft_flags(&mut bytes, packed.flags() | RecordFlags::TEMPLATE);
+        bytes.extend_from_slice(draft.bytes().get(..draft.entries_start()).unwrap_or_default());
+        set_draft_flags(&mut bytes, draft.flags() | RecordFlags::TEMPLATE);
         put(&mut bytes, SHAPE, &id.to_bytes());
-        for (place, entry) in packed.entries().enumerate() {
-            match short_form(id, place, entry.value) {
+        for (place, field) in draft.raw_fields().enumerate() {
+            match template.and_then(|template| template.shorten(place, field.value)) {
                 Some(short) => short.append_to(&mut bytes),
-                None => bytes.extend_from_slice(draft.get(entry.value_start..entry.value_end).unwrap_or_default()),
+                None => bytes.extend_from_slice(field.value),
             }
         }
         let record = Self::of_bytes(&bytes);
@@ -403,8 +400,8 @@ impl Record {
         let mut encoded = Encoded::new(value);
         let Content::Bytes(bytes) = self.0.content() else { return };
         if let Some(id) = template_of(bytes).filter(|_| !encoded.is_integer()) {
-            id.learn(std::iter::once((place.number, Value::Bytes(value))));
-            encoded = short_form(id, place.number, Value::Bytes(value)).unwrap_or(encoded);
+            id.learn(|| std::iter::once((place.number, Value::Bytes(value))));
+            encoded = short_form(id, place.number, value).unwrap_or(encoded);
         }
         if encoded.len() != place.end - place.start {
             self.0.make_gap(place.start..place.end, encoded.len());
@@ -421,7 +418,9 @@ impl Record {
     pub(super) fn first_field_expiry(&self) -> Option<UnixMillis> {
         match self.0.content() {
             Content::Bytes(bytes) if !flags_of(bytes).contains(RecordFlags::FIELD_EXPIRY) => None,
-            Content::Bytes(bytes) => Packed::draft(bytes).entries().filter_map(|entry| entry.expiry).min(),
+            Content::Bytes(bytes) => {
+                Packed::without_template(bytes, key_range(bytes).end).entries().filter_map(|entry| entry.expiry).min()
+            }
             Content::Boxed(record) => record.table.first_expiry(),
         }
     }
@@ -509,9 +508,8 @@ fn template_of(bytes: &[u8]) -> Option<TemplateId> {
     flags_of(bytes).contains(RecordFlags::TEMPLATE).then(|| TemplateId::from_bytes(array_at(bytes, SHAPE)))
 }
 
-/// A value of field `place` in the form that its template's words make shorter, if they do. The caller uses the template.
-fn short_form(id: TemplateId, place: usize, value: Value<'_>) -> Option<Encoded<'_>> {
-    let Value::Bytes(text) = value else { return None };
+/// A text in field `place` in the form that its template's words make shorter, if they do. The caller uses the template.
+fn short_form(id: TemplateId, place: usize, text: &[u8]) -> Option<Encoded<'_>> {
     // SAFETY: the caller is a user of the template, of which nothing is returned.
     unsafe { id.get() }.and_then(|template: &Template| template.encode(place, text))
 }

@@ -4,6 +4,7 @@ use super::database::Database;
 use super::entry::Record;
 use super::keyspace::SHARDS;
 use super::position::{Position, ScanCursor};
+use super::scan_order::AHEAD;
 use crate::base::random::Random;
 
 impl Database<'_> {
@@ -43,8 +44,12 @@ impl Database<'_> {
             let next = self.with_shard(index, |shard| {
                 let left = count.saturating_sub(visited);
                 let hashes = self.data.orders.from(index, shard, &self.keyspace.hasher, (from, left));
+                let prefetch = |&hash: &u64| shard.iter_hash(hash).for_each(|(record, ())| record.prefetch());
+                let mut ahead = hashes.iter();
+                ahead.by_ref().take(AHEAD).for_each(prefetch);
                 let mut due = Vec::new();
                 for &hash in &hashes {
+                    ahead.next().into_iter().for_each(prefetch);
                     let is_it = |record: &Record| self.keyspace.hasher.hash(record.key()) == hash;
                     for (record, ()) in shard.iter_hash(hash).filter(|(record, ())| is_it(record)) {
                         visited += 1;

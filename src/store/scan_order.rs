@@ -15,6 +15,9 @@ use super::position::Position;
 /// How many shards' orders are kept: about as many as there are SCANs at a time.
 const KEPT: usize = 8;
 
+/// How many records are on their way into the cache while one is looked at.
+pub(super) const AHEAD: usize = 16;
+
 /// No shard.
 const NONE: usize = usize::MAX;
 
@@ -60,14 +63,24 @@ impl ScanOrders {
             slot.shard.store(index, Ordering::Relaxed);
             order.clear();
             order.shrink_to(4 * shard.len());
-            order.extend(shard.iter().map(|(record, ())| hasher.hash(record.key())));
+            // Each record is a wait for memory; another iteration runs ahead, so that the waits overlap.
+            let mut ahead = shard.iter();
+            ahead.by_ref().take(AHEAD).for_each(|(record, ())| record.prefetch());
+            for (record, ()) in shard {
+                if let Some((next, ())) = ahead.next() {
+                    next.prefetch();
+                }
+                order.push(hasher.hash(record.key()));
+            }
             order.sort_unstable_by_key(|&hash| place(hash));
             order.dedup();
         }
         let start = order.partition_point(|&hash| Position::of_hash(hash) < from);
         let ahead = order.get(start..).unwrap_or_default();
-        let last = ahead.get(count.saturating_sub(1)).map(|&hash| Position::of_hash(hash));
-        ahead.iter().copied().take_while(|&hash| last.is_none_or(|last| Position::of_hash(hash) <= last)).collect()
+        let (first, rest) = ahead.split_at_checked(count.max(1)).unwrap_or((ahead, &[]));
+        let last = first.last().map(|&hash| Position::of_hash(hash));
+        let alike = rest.iter().take_while(|&&hash| Some(Position::of_hash(hash)) == last).count();
+        ahead.get(..first.len() + alike).unwrap_or_default().to_vec()
     }
 
     /// A key has come to a locked shard.

@@ -1,14 +1,14 @@
 //! Changing a hash.
 
-use super::packed::{self, Encoded, Entry, Tail};
+use super::draft::PackedDraft;
+use super::packed::Entry;
 use super::template::Wanted;
 use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::store::change::{Event, EventList};
-use crate::store::entry::{self, AccessClock, Body, Packed, Record, RecordFlags, TableRecord};
+use crate::store::entry::{self, AccessClock, Body, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
-use crate::store::scratch;
 
 /// What setting a field did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,7 @@ const MOST_PACKED_FIELDS: usize = 60_000;
 /// What is to become the record, once it cannot be changed in its place.
 #[derive(Debug)]
 enum Draft {
-    /// A packed record without a template.
-    Packed(Vec<u8>),
+    Packed(PackedDraft),
     Table(Box<TableRecord>),
 }
 
@@ -125,11 +124,7 @@ impl<'a> HashEdit<'a> {
         }
         let record = match self.draft.take()? {
             Draft::Table(table) => Record::of_table(table),
-            Draft::Packed(bytes) => {
-                let record = Record::of_draft(&bytes, self.template);
-                scratch::keep(bytes);
-                record
-            }
+            Draft::Packed(draft) => Record::of_draft(draft.view(), self.template),
         };
         match self.slot.as_deref_mut() {
             Some(slot) => {
@@ -144,26 +139,25 @@ impl<'a> HashEdit<'a> {
     #[inline]
     pub fn view(&self) -> HashView<'_> {
         let body = match &self.draft {
-            Some(Draft::Packed(bytes)) => Some(Body::Packed(Packed::draft(bytes))),
+            Some(Draft::Packed(draft)) => Some(Body::Packed(draft.view())),
             Some(Draft::Table(table)) => Some(Body::Table(table)),
             None => self.slot.as_deref().map(Record::body),
         };
         HashView { body, access: self.access }
     }
 
-    /// Begins a draft of a small or missing hash, unless there is one.
-    fn draft(&mut self) -> Option<&mut Vec<u8>> {
+    /// The draft of a small or missing hash, begun unless there is one.
+    fn draft(&mut self) -> Option<&mut PackedDraft> {
         if self.draft.is_none() {
-            let mut draft = scratch::take();
-            match self.slot.as_deref().map(Record::body) {
-                None => entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None),
-                Some(Body::Packed(packed)) => packed.copy_to_draft(&mut draft),
+            let draft = match self.slot.as_deref().map(Record::body) {
+                None => PackedDraft::new(self.key, AccessClock::at(self.access.now)),
+                Some(Body::Packed(packed)) => PackedDraft::of(packed),
                 Some(Body::Table(_)) => return None,
-            }
+            };
             self.draft = Some(Draft::Packed(draft));
         }
         match &mut self.draft {
-            Some(Draft::Packed(bytes)) => Some(bytes),
+            Some(Draft::Packed(draft)) => Some(draft),
             _ => None,
         }
     }
@@ -270,12 +264,12 @@ impl<'a> HashEdit<'a> {
     ) -> SetOutcome {
         let Some((place, expiry)) = self.find_packed(field).map(|entry| (entry.value_place(), entry.expiry)) else {
             if let Some(draft) = self.draft() {
-                push_field(draft, field, &Encoded::new(value));
+                draft.push(field, value);
             }
             return SetOutcome::Created;
         };
         match (&mut self.draft, self.slot.as_deref_mut()) {
-            (Some(Draft::Packed(draft)), _) => packed::replace_value(draft, place, &Encoded::new(value)),
+            (Some(Draft::Packed(draft)), _) => draft.replace_value(place, value),
             (None, Some(record)) => record.replace_value(place, value),
             _ => {}
         }
@@ -333,10 +327,8 @@ impl<'a> HashEdit<'a> {
 
     fn convert_to_table(&mut self) {
         let Some(Body::Packed(packed)) = self.view().body else { return };
-        let table = Draft::Table(Box::new(TableRecord::of_packed(packed, self.key, self.access.hasher)));
-        if let Some(Draft::Packed(bytes)) = self.draft.replace(table) {
-            scratch::keep(bytes);
-        }
+        let table = TableRecord::of_packed(packed, self.key, self.access.hasher);
+        self.draft = Some(Draft::Table(Box::new(table)));
     }
 
     /// Removes a field, due or not; tells whether it was there.
@@ -358,16 +350,9 @@ impl<'a> HashEdit<'a> {
         if let Some(record) = self.table() {
             return record.table.remove(hasher, field);
         }
-        if self.find_packed(field).is_none() {
-            return false;
-        }
-        let Some(draft) = self.draft() else { return false };
-        let packed = Packed::draft(draft);
-        let Some(place) = packed.entries().find_field(field).map(|entry| entry.start..entry.end) else { return false };
-        let count = packed.count();
-        draft.drain(place);
-        entry::set_draft_count(draft, count - 1);
-        true
+        // Without the field there is nothing to draft.
+        (self.draft.is_some() || self.find_packed(field).is_some())
+            && self.draft().is_some_and(|draft| draft.remove(field))
     }
 
     /// Removes all fields and the key's expiry; what the key's encoding was is forgotten with them.
@@ -375,13 +360,7 @@ impl<'a> HashEdit<'a> {
         if self.is_missing() {
             return;
         }
-        let mut draft = match self.draft.take() {
-            Some(Draft::Packed(bytes)) => bytes,
-            _ => scratch::take(),
-        };
-        draft.clear();
-        entry::begin_draft(&mut draft, self.key, AccessClock::at(self.access.now), None);
-        self.draft = Some(Draft::Packed(draft));
+        self.draft = Some(Draft::Packed(PackedDraft::new(self.key, AccessClock::at(self.access.now))));
     }
 
     /// Notes that a command that sets expiries has met this hash. Redis widens a listpack for that whatever comes of the
@@ -421,8 +400,7 @@ impl<'a> HashEdit<'a> {
 
     fn place_by_expiry(&mut self, field: &[u8], expiry: Option<UnixMillis>) {
         if let Some(draft) = self.draft() {
-            give_room_for_expiries(draft);
-            place_by_expiry(draft, field, expiry);
+            draft.place_by_expiry(field, expiry);
         }
     }
 
@@ -452,7 +430,7 @@ impl<'a> HashEdit<'a> {
         } else if self.has_due(due)
             && let Some(draft) = self.draft()
         {
-            remove_due_from_packed(draft, due, note);
+            draft.remove_due(due, note);
         }
         self.events = events;
         removed
@@ -464,10 +442,15 @@ impl<'a> HashEdit<'a> {
     }
 
     /// Removes the fields that were asked for and found due in this access.
+    #[inline]
     pub(in crate::store) fn remove_found_due(&mut self) {
-        if self.access.found_due.borrow().is_empty() {
-            return;
+        if !self.access.found_due.borrow().is_empty() {
+            self.remove_all_found_due();
         }
+    }
+
+    #[cold]
+    fn remove_all_found_due(&mut self) {
         let found = self.access.found_due.take();
         let still_due =
             |edit: &Self, field: &[u8]| edit.view().find(field).is_some_and(|entry| edit.access.is_due(entry.expiry));
@@ -480,66 +463,10 @@ impl<'a> HashEdit<'a> {
 
     fn add_flags(&mut self, flags: RecordFlags) {
         match (&mut self.draft, self.slot.as_deref_mut()) {
-            (Some(Draft::Packed(bytes)), _) => {
-                let all = Packed::draft(bytes).flags() | flags;
-                entry::set_draft_flags(bytes, all);
-            }
+            (Some(Draft::Packed(draft)), _) => draft.add_flags(flags),
             (Some(Draft::Table(record)), _) => record.flags |= flags,
             (None, Some(record)) => record.add_flags(flags),
             (None, None) => {}
         }
     }
-}
-
-fn push_field(draft: &mut Vec<u8>, field: &[u8], value: &Encoded<'_>) {
-    let packed = Packed::draft(draft);
-    let (count, with_expiries) = (packed.count(), packed.has_field_expiries());
-    packed::push_entry(draft, field, value, if with_expiries { Tail::Expiry(None) } else { Tail::None });
-    entry::set_draft_count(draft, count + 1);
-}
-
-/// Gives a field its expiry, and with it its place, as in Redis's `listpackEx`: fields that expire come first, the soonest
-/// at the front and the last set first among equals; the others follow.
-fn place_by_expiry(draft: &mut Vec<u8>, field: &[u8], expiry: Option<UnixMillis>) {
-    let found = Packed::draft(draft).entries().find_field(field);
-    let Some(place) = found.map(|entry| entry.start..entry.end) else { return };
-    let mut moved: Vec<u8> = draft.drain(place).collect();
-    let length = moved.len();
-    packed::write_expiry(&mut moved, length, expiry);
-    let comes_later = |entry: &Entry<'_>| match (entry.expiry, expiry) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(other), Some(at)) => other >= at,
-    };
-    let place = Packed::draft(draft).entries().find(comes_later).map_or(draft.len(), |entry| entry.start);
-    draft.splice(place..place, moved);
-}
-
-/// Rewrites a draft so that every field carries an expiry.
-fn give_room_for_expiries(draft: &mut Vec<u8>) {
-    let packed = Packed::draft(draft);
-    if packed.has_field_expiries() {
-        return;
-    }
-    let mut wider = Vec::with_capacity(draft.len() + packed::EXPIRY_BYTES * packed.count());
-    wider.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
-    for entry in packed.entries() {
-        packed::copy_entry(&mut wider, draft, &entry, Tail::Expiry(None));
-    }
-    entry::set_draft_flags(&mut wider, packed.flags() | RecordFlags::FIELD_EXPIRY);
-    *draft = wider;
-}
-
-fn remove_due_from_packed(draft: &mut Vec<u8>, due: UnixMillis, mut note: impl FnMut(&[u8])) {
-    let packed = Packed::draft(draft);
-    let is_due = |entry: &Entry<'_>| entry.expiry.is_some_and(|at| at <= due);
-    let removed = packed.entries().filter(is_due).inspect(|entry| note(entry.field)).count();
-    let mut kept = Vec::with_capacity(draft.len());
-    kept.extend_from_slice(draft.get(..packed.entries_start()).unwrap_or_default());
-    for entry in packed.entries().filter(|entry| !is_due(entry)) {
-        packed::copy_entry(&mut kept, draft, &entry, Tail::Expiry(entry.expiry));
-    }
-    let count = packed.count() - removed;
-    entry::set_draft_count(&mut kept, count);
-    *draft = kept;
 }

@@ -1,5 +1,6 @@
 //! A hash as commands see it, whatever its encoding: [`HashView`] to read, [`HashEdit`] to change.
 
+mod draft;
 mod edit;
 pub(super) mod packed;
 pub(super) mod table;

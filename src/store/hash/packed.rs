@@ -147,6 +147,31 @@ impl<'a> Entries<'a> {
     }
 }
 
+impl Entries<'_> {
+    /// Appends the fields of a record with a template as they stand in one without.
+    pub(in crate::store) fn write_out(mut self, out: &mut Vec<u8>) {
+        while let Some(passed) = &mut self.template
+            && let Some(&first) = self.bytes.get(self.next)
+        {
+            let names = passed.template.names();
+            let (length, name_start) = read_length(names, passed.bytes);
+            out.extend_from_slice(names.get(passed.bytes..name_start + length).unwrap_or_default());
+            passed.bytes = name_start + length;
+            let end = value_end(self.bytes, self.next);
+            if (WORD..=PREFIXED).contains(&first) {
+                let text = self.value(self.next).map(|(value, _)| value.text());
+                Encoded::of_text(text.as_deref().unwrap_or_default()).append_to(out);
+            } else {
+                out.extend_from_slice(self.bytes.get(self.next..end).unwrap_or_default());
+            }
+            self.next = end;
+            if let Some(passed) = &mut self.template {
+                passed.fields += 1;
+            }
+        }
+    }
+}
+
 impl<'a> Iterator for Entries<'a> {
     type Item = Entry<'a>;
 
@@ -169,6 +194,50 @@ impl<'a> Iterator for Entries<'a> {
         }
         Some(entry)
     }
+}
+
+/// A field of a record without a template.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct RawField<'a> {
+    pub(in crate::store) name: &'a [u8],
+    /// The value as it stands in the record.
+    pub(in crate::store) value: &'a [u8],
+}
+
+/// Iterates over the fields of a record without a template, without a look into their values.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct RawFields<'a> {
+    rest: &'a [u8],
+    tail: usize,
+}
+
+impl<'a> RawFields<'a> {
+    pub(in crate::store) fn new(entries: &'a [u8], with_expiries: bool) -> Self {
+        Self { rest: entries, tail: if with_expiries { EXPIRY_BYTES } else { 0 } }
+    }
+}
+
+impl<'a> Iterator for RawFields<'a> {
+    type Item = RawField<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RawField<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (length, start) = read_length(self.rest, 0);
+        let value_start = start + length;
+        let end = value_end(self.rest, value_start);
+        let field = RawField { name: self.rest.get(start..value_start)?, value: self.rest.get(value_start..end)? };
+        self.rest = self.rest.get(end + self.tail..)?;
+        Some(field)
+    }
+}
+
+/// The text of an encoded value, if it is one and short.
+#[inline]
+pub(super) fn short_text(encoded: &[u8]) -> Option<&[u8]> {
+    encoded.split_first().filter(|&(&first, _)| first <= INTEGER).map(|(_, text)| text)
 }
 
 /// Reads a length at `at`; gives it and the place after it.
@@ -385,7 +454,8 @@ mod tests {
     #[test]
     fn every_value_reads_back_as_it_was_written() {
         let mut values: Vec<Vec<u8>> = (0..300).map(|length| vec![b'x'; length]).collect();
-        values.extend([16_383, 16_384, 70_000, 3_000_000].map(|length| vec![b'y'; length]));
+        let longest = if cfg!(miri) { 70_001 } else { 3_000_000 };
+        values.extend([16_383, 16_384, 70_000, longest].map(|length| vec![b'y'; length]));
         for shift in 0..64 {
             for number in [(1_i64 << shift).wrapping_sub(1), 1 << shift, (1 << shift) + 1 - 1] {
                 values.extend([number, number.wrapping_neg()].map(|number| number.to_string().into_bytes()));

@@ -331,9 +331,8 @@ impl Table {
         let (mut visited, mut last) = (0, None);
         let first = self.leaf_of(from).map_or(0, |(start, _)| start);
         for leaf in self.leaves.range(first..).map(|(_, leaf)| leaf) {
-            let mut ahead: Vec<_> =
-                leaf.entries().map(|entry| (hasher.position(entry.field), entry_of(&entry))).collect();
-            ahead.retain(|&(position, _)| position >= from);
+            let placed = leaf.entries().map(|entry| (hasher.position(entry.field), entry_of(&entry)));
+            let mut ahead: Vec<_> = placed.filter(|&(position, _)| position >= from).collect();
             ahead.sort_unstable_by_key(|&(position, entry)| (position, entry.field));
             for (position, entry) in ahead {
                 if visited >= count && last != Some(position) {

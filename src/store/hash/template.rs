@@ -97,6 +97,12 @@ impl Template {
         self.words(place)?.encode(value)
     }
 
+    /// The same of a value that is encoded already, as in a record without a template.
+    #[inline]
+    pub(in crate::store) fn shorten<'v>(&self, place: usize, encoded: &'v [u8]) -> Option<Encoded<'v>> {
+        self.words(place)?.encode(packed::short_text(encoded)?)
+    }
+
     /// Counts the values of some fields, given by place: frequent ones become words.
     fn count_values<'v>(&self, id: TemplateId, values: impl Iterator<Item = (usize, Value<'v>)>) {
         let words = self.words.get_or_init(|| (0..self.fields).map(|_| Words::default()).collect());
@@ -164,14 +170,14 @@ impl TemplateId {
     }
 
     /// Counts the values of some fields, on some of the calls, if the template has enough users for that to pay.
-    pub(in crate::store) fn learn<'v>(self, values: impl Iterator<Item = (usize, Value<'v>)>) {
+    pub(in crate::store) fn learn<'v, I: Iterator<Item = (usize, Value<'v>)>>(self, values: impl FnOnce() -> I) {
         const USERS: u32 = 256;
         if !words::is_sampled() {
             return;
         }
         self.with_template(|template, users| {
             if users >= USERS {
-                template.count_values(self, values);
+                template.count_values(self, values());
             }
         });
     }
@@ -302,7 +308,6 @@ pub(in crate::store) fn use_template<'n>(
 ) -> Option<TemplateId> {
     let (mut hasher, mut bytes) = (hasher().build_hasher(), 0);
     for name in names.clone() {
-        hasher.write_usize(name.len());
         hasher.write(name);
         bytes += name.len() + 1;
     }
@@ -430,7 +435,6 @@ fn hash_of(id: u16) -> u64 {
     let template = unsafe { TemplateId(id).get() };
     let mut hasher = hasher().build_hasher();
     for name in template.into_iter().flat_map(|template| Names { bytes: &template.names }) {
-        hasher.write_usize(name.len());
         hasher.write(name);
     }
     hasher.finish()

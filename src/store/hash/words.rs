@@ -163,10 +163,13 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Words, count};
+    use super::{COUNTS, Words, count};
     use crate::store::hash::packed::{Encoded, Entries, Tail, push_entry};
 
     fn learn(values: impl Iterator<Item = String>) -> Words {
+        // Texts that share a place wear each other down: which ones do is left to chance elsewhere, not here.
+        let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        COUNTS.with_borrow_mut(|counts| counts.hasher = Some(hasher));
         let words = Words::default();
         for value in values {
             count(&words, 7, value.as_bytes());
@@ -190,8 +193,8 @@ mod tests {
 
     #[test]
     fn what_is_met_once_becomes_no_word() {
-        let words =
-            learn((0..100_000_u64).map(|number| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+        const VALUES: u64 = if cfg!(miri) { 500 } else { 100_000 };
+        let words = learn((0..VALUES).map(|number| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         assert_eq!(words.memory(), size_of::<Words>());
     }
 

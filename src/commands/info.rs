@@ -3,7 +3,6 @@
 mod calls;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -286,15 +285,7 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("slowlog_commands_count", slow.calls);
     text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
     text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
-    for (name, reason) in [
-        ("auth", Reason::Auth),
-        ("cmd", Reason::Command),
-        ("key", Reason::Key),
-        ("channel", Reason::Channel),
-        ("tls_cert", Reason::Certificate),
-    ] {
-        text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
-    }
+    denials(text, ctx);
     text.counter("client_query_buffer_limit_disconnections", &server.query_buffers_exceeded);
     text.counter("client_output_buffer_limit_disconnections", &server.output_buffers_exceeded);
     text.counter("command_panics", &server.panics);
@@ -306,6 +297,19 @@ fn threads(text: &mut Text, ctx: &Context<'_>) {
         let clients = worker.connections.load(Ordering::Relaxed);
         let counts = format_args!("clients={clients},reads={},writes={}", worker.reads.get(), worker.writes.get());
         text.line(&format!("io_thread_{index}"), counts);
+    }
+}
+
+/// What users were refused, and failed logins.
+fn denials(text: &mut Text, ctx: &Context<'_>) {
+    for (name, reason) in [
+        ("auth", Reason::Auth),
+        ("cmd", Reason::Command),
+        ("key", Reason::Key),
+        ("channel", Reason::Channel),
+        ("tls_cert", Reason::Certificate),
+    ] {
+        text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
     }
 }
 

@@ -167,7 +167,9 @@ mod tests {
 
     fn of(times: &[u64]) -> Distribution {
         let histogram = Histogram::default();
-        times.iter().for_each(|&time| histogram.record(time));
+        for &time in times {
+            histogram.record(time);
+        }
         let mut distribution = Distribution::default();
         distribution.add(&histogram);
         distribution

@@ -15,6 +15,7 @@
 //! | memory | RSS and `used_memory` per key of five workloads; what replacing half of the keys leaves behind |
 //! | stalls | how long one client's heavy step makes another client wait |
 //! | scans | CPU time of a full SCAN of 3 million keys and a full HSCAN of a million fields |
+//! | eviction | hit ratio of every policy on a Zipf trace, memory beyond `maxmemory`, and how long evicting makes others wait |
 //! | overload | what 10,000 idle and 2,000 busy clients, a storm and those who never read cost another and the memory |
 //! | chart | nothing: draws what is in the folder of `--write` |
 //!
@@ -29,12 +30,14 @@ mod side_by_side;
 use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
-use side_by_side::{Options, Outcome, cores, large, memory, overload, provide_peers, requests, scans, stalls};
+use side_by_side::{
+    Options, Outcome, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
+};
 
 /// Measures one part.
 type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
-const PARTS: [(&str, Measure); 10] = [
+const PARTS: [(&str, Measure); 11] = [
     ("requests", requests::measure),
     ("throughput", cores::throughput),
     ("growth", cores::growth),
@@ -43,6 +46,7 @@ const PARTS: [(&str, Measure); 10] = [
     ("memory", memory::measure),
     ("stalls", stalls::measure),
     ("scans", scans::measure),
+    ("eviction", eviction::measure),
     ("overload", overload::measure),
     ("chart", |_| Ok(Vec::new())),
 ];

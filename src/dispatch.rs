@@ -17,6 +17,7 @@ use crate::handler::{Args, CommandError, CommandFlags, Context, Handler, Outcome
 use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
 use crate::services::acl::request::Denial;
+use crate::services::eviction::make_room;
 use crate::services::pause::PauseMode;
 use crate::services::stats::CommandId;
 use crate::store::LockedShards;
@@ -41,6 +42,8 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::Fixed(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
+
+const OUT_OF_MEMORY: CommandError = CommandError::Fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
 /// On which thread a request runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,6 +295,12 @@ fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Res
     {
         let error = users::refusal(services, session, (spec, id), *args, denial);
         return Err(Refusal { command: Some((spec, id)), error, denial: Some(denial) });
+    }
+    if services.config.maxmemory() != 0
+        && !make_room(services)
+        && observe::flags_with_queue(session, spec, id).contains(CommandFlags::DENYOOM)
+    {
+        return refuse(OUT_OF_MEMORY);
     }
     if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
         return refuse(CommandError::text(format!(

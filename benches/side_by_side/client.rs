@@ -67,6 +67,29 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
+    /// Sends requests that are encoded already, whose replies are texts; tells which of them are null.
+    pub(crate) fn missing(&mut self, requests: &[u8], count: usize) -> Outcome<Vec<bool>> {
+        self.stream.write_all(requests)?;
+        let is_missing = |_| -> Outcome<bool> {
+            let mut line = String::new();
+            self.replies.read_line(&mut line)?;
+            let length: i64 = line.trim_end().strip_prefix('$').ok_or("not a text")?.parse()?;
+            if let Ok(length) = u64::try_from(length) {
+                std::io::copy(&mut (&mut self.replies).take(length + 2), &mut std::io::sink())?;
+            }
+            Ok(length < 0)
+        };
+        (0..count).map(is_missing).collect()
+    }
+
+    /// Sends one request whose reply is an integer.
+    pub(crate) fn number(&mut self, request: &[&str]) -> Outcome<i64> {
+        self.stream.write_all(&encode(request))?;
+        let mut line = String::new();
+        self.replies.read_line(&mut line)?;
+        Ok(line.trim_end().strip_prefix(':').ok_or("not an integer")?.parse()?)
+    }
+
     fn skip_reply(&mut self) -> Outcome<()> {
         let (mut elements, mut line) = (1_u64, String::new());
         while elements > 0 {

@@ -3,6 +3,7 @@
 pub(crate) mod chart;
 pub(crate) mod client;
 pub(crate) mod cores;
+pub(crate) mod eviction;
 pub(crate) mod large;
 pub(crate) mod memory;
 pub(crate) mod overload;

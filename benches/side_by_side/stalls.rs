@@ -25,7 +25,7 @@ const KEYS: usize = 3_000_000;
 const BATCH: usize = 1000;
 
 /// A step by name with its longest wait and the 99.9th percentile of the waits, in milliseconds.
-type Waits = (String, f64, f64);
+pub(super) type Waits = (String, f64, f64);
 
 /// Does all steps on each server.
 pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
@@ -112,7 +112,7 @@ fn now_ms() -> Outcome<u128> {
 }
 
 /// Does a step while the probe watches.
-fn probe(server: &Server, name: &str, work: impl FnOnce() -> Outcome<()>) -> Outcome<Waits> {
+pub(super) fn probe(server: &Server, name: &str, work: impl FnOnce() -> Outcome<()>) -> Outcome<Waits> {
     let done = AtomicBool::new(false);
     let waits = std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(server.port, &done).map_err(|error| error.to_string()));

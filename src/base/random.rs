@@ -39,6 +39,11 @@ impl Random {
     }
 }
 
+/// True once in `n` times on average, of this thread's own randomness; always for 0 and 1.
+pub fn one_in(n: usize) -> bool {
+    n <= 1 || fastrand::usize(..n) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,9 +65,11 @@ pub fn rewrite(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
 pub fn resetstat(ctx: &mut Context<'_>, _args: &mut Args<'_>) -> Outcome {
     ctx.services.stats.reset();
     ctx.services.slow_log.reset_totals();
-    let store = &ctx.services.keyspace.stats;
-    let unasked = [&store.expired_keys_unasked, &store.expired_fields_unasked];
-    for counter in [&store.expired_keys, &store.expired_fields].into_iter().chain(unasked) {
+    ctx.services.evictions.reset();
+    let keyspace = &ctx.services.keyspace;
+    let expired = &keyspace.stats;
+    let unasked = [&expired.expired_keys_unasked, &expired.expired_fields_unasked, &keyspace.eviction.evicted_keys];
+    for counter in [&expired.expired_keys, &expired.expired_fields].into_iter().chain(unasked) {
         counter.store(0, Ordering::Relaxed);
     }
     ctx.reply.ok();

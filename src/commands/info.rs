@@ -13,7 +13,7 @@ use crate::base::processor::ProcessorTime;
 use crate::config::Config;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::acl::log::Reason;
-use crate::services::clients::Client;
+use crate::services::clients::{Client, ClientTotals};
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
@@ -151,17 +151,16 @@ fn listeners(text: &mut Text, config: &Config) {
 fn clients(text: &mut Text, ctx: &Context<'_>) {
     let clients = ctx.services.clients.all();
     let most = |size: fn(&Client) -> usize| clients.iter().map(|client| size(client)).max().unwrap_or(0);
-    text.line("connected_clients", ctx.services.clients.len());
+    let totals = ClientTotals::of(&ctx.services.clients);
+    text.line("connected_clients", totals.connected);
     text.line("cluster_connections", 0);
     text.line("maxclients", ctx.services.config.maxclients());
     text.line("client_recent_max_input_buffer", most(|client| client.query_buffer.load(Ordering::Relaxed)));
     text.line("client_recent_max_output_buffer", most(Client::waiting_output));
-    let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
-    text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
+    text.line("blocked_clients", totals.blocked);
     text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
-    text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
-    let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
-    text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
+    text.line("pubsub_clients", totals.listening);
+    text.line("watching_clients", totals.watching);
     text.line("total_watched_keys", ctx.services.changes.watches.count());
     text.line("total_blocking_keys", 0);
     text.line("total_blocking_keys_on_nokey", 0);
@@ -212,6 +211,7 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
         "active_defrag_running",
     ];
     text.zeros(&no_such_feature);
+    text.counter("mem_not_counted_for_evict", &ctx.services.memory.not_counted);
     text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");
     text.line("lazyfree_pending_objects", ctx.services.keyspace.removed_count());
@@ -246,9 +246,12 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.counter("expired_keys_active", &store.expired_keys_unasked);
     text.counter("expired_time_cap_reached_count", &server.expire_cycles_cut);
     text.line("expire_cycle_cpu_milliseconds", server.expire_nanoseconds.load(Ordering::Relaxed) / 1_000_000);
-    text.line("evicted_keys", 0);
+    text.counter("evicted_keys", &ctx.services.keyspace.eviction.evicted_keys);
     text.counter("evicted_clients", &server.clients_evicted);
     text.line("evicted_scripts", 0);
+    let (total, current) = ctx.services.evictions.short_ms(ctx.now);
+    text.line("total_eviction_exceeded_time", total);
+    text.line("current_eviction_exceeded_time", current);
     text.line("keyspace_hits", totals.hits);
     text.line("keyspace_misses", totals.misses);
     let templates = TemplateStats::now();
@@ -285,7 +288,15 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("slowlog_commands_count", slow.calls);
     text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
     text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
-    denials(text, ctx);
+    for (name, reason) in [
+        ("auth", Reason::Auth),
+        ("cmd", Reason::Command),
+        ("key", Reason::Key),
+        ("channel", Reason::Channel),
+        ("tls_cert", Reason::Certificate),
+    ] {
+        text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
+    }
     text.counter("client_query_buffer_limit_disconnections", &server.query_buffers_exceeded);
     text.counter("client_output_buffer_limit_disconnections", &server.output_buffers_exceeded);
     text.counter("command_panics", &server.panics);
@@ -297,19 +308,6 @@ fn threads(text: &mut Text, ctx: &Context<'_>) {
         let clients = worker.connections.load(Ordering::Relaxed);
         let counts = format_args!("clients={clients},reads={},writes={}", worker.reads.get(), worker.writes.get());
         text.line(&format!("io_thread_{index}"), counts);
-    }
-}
-
-/// What users were refused, and failed logins.
-fn denials(text: &mut Text, ctx: &Context<'_>) {
-    for (name, reason) in [
-        ("auth", Reason::Auth),
-        ("cmd", Reason::Command),
-        ("key", Reason::Key),
-        ("channel", Reason::Channel),
-        ("tls_cert", Reason::Certificate),
-    ] {
-        text.line(&format!("acl_access_denied_{name}"), ctx.services.acl.log.count(reason));
     }
 }
 

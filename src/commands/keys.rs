@@ -229,24 +229,37 @@ pub fn object_encoding(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// `OBJECT FREQ key` -> null if the key is missing; an error otherwise, because frequencies are not tracked.
+/// `OBJECT FREQ key` -> integer: how often the key is used, from 0 to 255 on a logarithmic scale; null if the key is
+/// missing, an error if uses are not counted.
 pub fn object_freq(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    if ctx.store.encoding(args.next_key()?).is_some() {
+    let Some(frequency) = ctx.store.frequency(args.next_key()?) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    if !ctx.services.keyspace.eviction.counts_uses() {
         return Err(CommandError::Fixed(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
              between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    ctx.reply.null();
+    ctx.reply.integer(i64::from(frequency));
     Ok(())
 }
 
-/// `OBJECT IDLETIME key` -> integer: seconds since the last access; null if the key is missing.
+/// `OBJECT IDLETIME key` -> integer: seconds since the last access (since the last write where the policy goes by writes);
+/// null if the key is missing, an error if uses are counted instead.
 pub fn object_idletime(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    match ctx.store.idle_seconds(args.next_key()?) {
-        Some(seconds) => ctx.reply.integer(seconds),
-        None => ctx.reply.null(),
+    let Some(seconds) = ctx.store.idle_seconds(args.next_key()?) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    if ctx.services.keyspace.eviction.counts_uses() {
+        return Err(CommandError::Fixed(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
     }
+    ctx.reply.integer(seconds);
     Ok(())
 }
 

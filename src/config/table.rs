@@ -224,7 +224,7 @@ table! {
     databases: count(1, INT) = "16", Fixed, [], "Number of databases.";
     maxmemory: memory(0, u64::MAX) = "0", Live, [], "Memory above which keys are evicted, 0 for no limit.";
     maxmemory_policy: choice(POLICIES) = "noeviction", Live, [], "Which keys are evicted.";
-    maxmemory_samples: count(1, INT) = "5", Live, [], "Keys sampled to choose the one to evict.";
+    maxmemory_samples: count(1, 64) = "5", Live, [], "Keys sampled to choose the one to evict.";
     maxmemory_eviction_tenacity: count(0, 100) = "10", Live, [], "How much time eviction may take, 0 to 100.";
     maxmemory_clients: special(Kind::MemoryOrPercent) = "0", Live, [], "Memory (or percentage of maxmemory) all clients may use together.";
     lfu_log_factor: count(0, INT) = "10", Live, [], "How slowly the LFU counter of a key saturates.";

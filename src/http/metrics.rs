@@ -138,7 +138,8 @@ fn persistence(text: &mut Exposition, services: &Services) {
 }
 
 fn stats(text: &mut Exposition, services: &Services) {
-    let (server, store, totals) = (&services.stats, &services.keyspace.stats, services.stats.totals());
+    let (server, keyspace, totals) = (&services.stats, &services.keyspace, services.stats.totals());
+    let store = &keyspace.stats;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let counters = [
         ("redis_connections_received_total", "Connections accepted.", count(&server.connections_received)),
@@ -147,7 +148,7 @@ fn stats(text: &mut Exposition, services: &Services) {
         ("redis_net_input_bytes_total", "Bytes received.", totals.bytes_in),
         ("redis_net_output_bytes_total", "Bytes sent.", totals.bytes_out),
         ("redis_expired_keys_total", "Keys that have expired.", count(&store.expired_keys)),
-        ("redis_evicted_keys_total", "Keys evicted because of maxmemory.", 0),
+        ("redis_evicted_keys_total", "Keys evicted because of maxmemory.", count(&keyspace.eviction.evicted_keys)),
         ("redis_keyspace_hits_total", "Lookups that found their key.", totals.hits),
         ("redis_keyspace_misses_total", "Lookups that did not.", totals.misses),
         ("hashd_expired_fields_total", "Fields that have expired.", count(&store.expired_fields)),

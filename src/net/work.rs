@@ -13,7 +13,7 @@ use crate::handler::{Args, Session};
 use crate::resp::decode::{DecodeLimits, Decoder, ProtocolError};
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::clients::FREE_OUTPUT;
-use crate::services::{Services, limits};
+use crate::services::{Services, eviction, limits};
 
 /// Requests decoded ahead: as many as the processor can usefully load for at a time.
 const BATCH: usize = 32;
@@ -146,6 +146,7 @@ impl Work {
         if self.reply.as_bytes().is_empty() {
             spare::take_reply(&mut self.reply);
         }
+        eviction::note_taken(&self.services);
     }
 
     /// Whether it is time to let others do something.

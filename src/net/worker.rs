@@ -14,9 +14,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{connection, tls};
-use crate::services::Services;
 use crate::services::clients::Client;
 use crate::services::stats::WorkerCounters;
+use crate::services::{Services, eviction};
 
 /// Threads of a worker for requests that take long.
 const LONG_AT_A_TIME: usize = 4;
@@ -123,6 +123,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.floor.services.clients.disconnect(self.client.id);
+        eviction::note_taken(&self.floor.services);
         self.floor.open.set(self.floor.open.get().saturating_sub(1));
         self.floor.counters.connections.store(self.floor.open.get(), Ordering::Relaxed);
         if self.floor.open.get() == 0 {

@@ -3,17 +3,23 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::services::eviction::go_on_making_room;
 use crate::services::latency;
 use crate::services::limits::watch_clients;
 use crate::services::{Services, hash_limits};
+use crate::store::Candidates;
 
 /// How often the background looks for what is due.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
 /// How often it looks for what is to be freed.
 const FREE_EVERY: Duration = Duration::from_millis(20);
+
+/// How often it looks whether memory is short, unless it is called.
+const EVICT_EVERY: Duration = Duration::from_millis(100);
 
 /// How often it looks whether templates still pay.
 const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
@@ -30,27 +36,43 @@ const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 /// Starts everything.
 pub(super) fn start(services: &Arc<Services>) -> io::Result<()> {
     repeat(services, "expire", EXPIRE_EVERY, expire)?;
-    repeat(services, "free", FREE_EVERY, |services| {
-        services.watch_latency(latency::FREE, || services.keyspace.free_removed());
-    })?;
+    let free = repeat(services, "free", FREE_EVERY, free)?;
+    let evict = repeat(services, "evict", EVICT_EVERY, evict)?;
+    services.evictions.helped_by([evict, free]);
     repeat(services, "templates", LOOK_AT_TEMPLATES_EVERY, |services| {
         services.watch_latency(latency::TEMPLATE_CYCLE, || services.keyspace.give_up_rare_templates());
     })?;
     repeat(services, "stats", SAMPLE_EVERY, sample)?;
-    repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))
+    repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))?;
+    Ok(())
 }
 
-/// Does `work` again and again, on a thread called `name`.
-fn repeat(services: &Arc<Services>, name: &str, pause: Duration, work: fn(&Services)) -> io::Result<()> {
+/// Does `work` again and again, on a thread called `name`: after each pause, or when the thread is woken.
+fn repeat(services: &Arc<Services>, name: &str, pause: Duration, work: fn(&Services)) -> io::Result<Thread> {
     let services = Arc::downgrade(services);
-    std::thread::Builder::new().name(name.into()).spawn(move || {
+    let handle = std::thread::Builder::new().name(name.into()).spawn(move || {
         while let Some(services) = services.upgrade() {
             work(&services);
             drop(services);
-            std::thread::sleep(pause);
+            std::thread::park_timeout(pause);
         }
     })?;
-    Ok(())
+    Ok(handle.thread().clone())
+}
+
+/// Frees what has been removed.
+fn free(services: &Services) {
+    services.watch_latency(latency::FREE, || services.keyspace.free_removed(|| services.memory.tell(0)));
+}
+
+/// Goes on where commands have stopped making room because it took them too long.
+fn evict(services: &Services) {
+    let mut candidates = Candidates::default();
+    services.watch_latency(latency::EVICTION_CYCLE, || {
+        while go_on_making_room(services, &mut candidates) {
+            std::thread::yield_now();
+        }
+    });
 }
 
 /// Reclaims what is due, in slices that hold one shard for microseconds.
@@ -66,6 +88,7 @@ fn expire(services: &Services) {
         services.stats.expire_cycles_cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(0);
         services.stats.expire_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        services.memory.tell(0);
         services.changes.tracking.broadcast();
     }
 }

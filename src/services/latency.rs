@@ -12,6 +12,8 @@ pub const COMMAND: &str = "command";
 pub const FAST_COMMAND: &str = "fast-command";
 /// A round in which due keys and fields are reclaimed.
 pub const EXPIRE_CYCLE: &str = "expire-cycle";
+/// A round in which keys are evicted beside the commands.
+pub const EVICTION_CYCLE: &str = "eviction-cycle";
 /// A round in which memory is freed that removed data took.
 pub const FREE: &str = "free";
 /// A round in which hashes leave templates that no longer pay.

@@ -1,25 +1,53 @@
 //! What the server takes in memory, and for what.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::Services;
 use crate::base::clock::UnixMillis;
-use crate::base::memory::{AllocatorStats, resident_bytes};
+use crate::base::memory::{AllocatorStats, resident_bytes, thread_balance};
 use crate::store::{IndexMemory, TemplateStats};
 
-/// What has been taken at the start and at most.
+/// What is taken, what has been taken at the start and at most.
+///
+/// To ask the allocator takes tens of microseconds and more with every core. So it is asked a few times a second, and in
+/// between every thread that works on the data adds what it has taken and given back since.
 #[derive(Debug)]
 pub struct MemoryGauge {
+    /// Bytes taken, to the best of our knowledge.
+    taken: AtomicI64,
+    /// Held in buffers that grow because keys are evicted, those of a log or of replicas: no reason to evict more.
+    pub not_counted: AtomicU64,
+    /// Grows when threads have to begin anew to note what they take.
+    beginning: AtomicU32,
     startup: AtomicU64,
     peak: AtomicU64,
     peak_at: AtomicI64,
+}
+
+/// What a thread had taken when it last told so, and since which beginning it does.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    beginning: u32,
+    balance: i64,
+}
+
+thread_local! {
+    static TOLD: Cell<Told> = const { Cell::new(Told { beginning: 0, balance: 0 }) };
 }
 
 impl MemoryGauge {
     /// A gauge that starts with what is taken now.
     pub fn new(now: UnixMillis) -> Self {
         let startup = AllocatorStats::now().allocated;
-        Self { startup: AtomicU64::new(startup), peak: AtomicU64::new(startup), peak_at: AtomicI64::new(now.0) }
+        Self {
+            taken: AtomicI64::new(startup.cast_signed()),
+            not_counted: AtomicU64::new(0),
+            beginning: AtomicU32::new(1),
+            startup: AtomicU64::new(startup),
+            peak: AtomicU64::new(startup),
+            peak_at: AtomicI64::new(now.0),
+        }
     }
 
     /// Notes that the server is ready: what it takes now is not data.
@@ -30,10 +58,37 @@ impl MemoryGauge {
     /// Reads the allocator's numbers and keeps the peak.
     pub fn sample(&self, now: UnixMillis) -> AllocatorStats {
         let stats = AllocatorStats::now();
+        self.taken.store(stats.allocated.cast_signed(), Ordering::Relaxed);
         if self.peak.fetch_max(stats.allocated, Ordering::Relaxed) < stats.allocated {
             self.peak_at.store(now.0, Ordering::Relaxed);
         }
         stats
+    }
+
+    /// Begins to be told what threads take, which they did not do while there was no `maxmemory`.
+    pub fn begin(&self, now: UnixMillis) {
+        self.beginning.fetch_add(1, Ordering::Relaxed);
+        self.sample(now);
+    }
+
+    /// Adds what this thread has taken or given back since it last did, if that is at least `step` bytes.
+    #[inline]
+    pub fn tell(&self, step: u64) {
+        let (told, balance) = (TOLD.get(), thread_balance());
+        let beginning = self.beginning.load(Ordering::Relaxed);
+        let change = balance.wrapping_sub(told.balance);
+        if told.beginning != beginning {
+            TOLD.set(Told { beginning, balance });
+        } else if change.unsigned_abs() >= step {
+            self.taken.fetch_add(change, Ordering::Relaxed);
+            TOLD.set(Told { beginning, balance });
+        }
+    }
+
+    /// Bytes taken.
+    #[inline]
+    pub fn taken(&self) -> u64 {
+        u64::try_from(self.taken.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod acl;
 pub mod changes;
 pub mod clients;
 pub mod edge;
+pub mod eviction;
 pub mod hot_keys;
 pub mod latency;
 pub mod limits;
@@ -28,11 +29,12 @@ use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, Ticker, UnixMillis};
 use crate::config::{Config, RewriteError, Rewriting};
-use crate::store::{ChangeLog, HashLimits, Keyspace};
+use crate::store::{ChangeLog, EvictionSettings, HashLimits, Keyspace};
 use acl::{Acl, Categories};
 use changes::Changes;
 use clients::Clients;
 use edge::{Edge, Refused};
+use eviction::Evictions;
 use hot_keys::HotKeys;
 use latency::LatencyMonitor;
 use memory::MemoryGauge;
@@ -84,6 +86,8 @@ pub struct Services {
     pub look_from_nanoseconds: AtomicU64,
     /// What memory is taken.
     pub memory: MemoryGauge,
+    /// How eviction is doing.
+    pub evictions: Evictions,
     /// When the server started.
     pub started_at: UnixMillis,
     /// 40 hexadecimal digits that name this run of the server.
@@ -118,6 +122,7 @@ impl Services {
         let pubsub = Arc::new(PubSub::new(Arc::clone(&config)));
         let changes = Arc::new(Changes::new(&config, &clock, &pubsub));
         changes.notifications.apply_configuration(&keyspace);
+        keyspace.set_eviction(eviction_settings(&config));
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
         let services = Self {
             acl: Acl::new(Arc::clone(&config), commands),
@@ -136,6 +141,7 @@ impl Services {
             hot_keys: HotKeys::default(),
             look_from_nanoseconds: AtomicU64::new(0),
             memory: MemoryGauge::new(started_at),
+            evictions: Evictions::default(),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
             shutdown: tokio::sync::Notify::new(),
@@ -201,10 +207,34 @@ impl Services {
         if changed.iter().any(|name| name.starts_with("hash-max-")) {
             self.keyspace.set_limits(hash_limits(&self.config));
         }
+        if changed.iter().any(|name| name.starts_with("maxmemory") || name.starts_with("lfu-")) {
+            self.keyspace.set_eviction(eviction_settings(&self.config));
+        }
+        if changed.contains(&"maxmemory") {
+            self.apply_maxmemory();
+        }
         match self.edge.get().and_then(Weak::upgrade) {
             Some(edge) => edge.apply(changed),
             None => Ok(()),
         }
+    }
+
+    /// Begins to keep to a `maxmemory` that has been set or changed.
+    fn apply_maxmemory(&self) {
+        let limit = self.config.maxmemory();
+        if limit == 0 {
+            return;
+        }
+        self.memory.begin(self.clock.now());
+        let taken = self.memory.taken();
+        if taken > limit {
+            tracing::warn!(
+                limit,
+                taken,
+                "maxmemory is below what is taken: keys are evicted, or new data refused, by maxmemory-policy"
+            );
+        }
+        self.evictions.call_helpers();
     }
 
     /// Writes the configuration file anew, with the users unless they have a file of their own; all parameters if it is to be
@@ -269,5 +299,15 @@ pub fn hash_limits(config: &Config) -> HashLimits {
     HashLimits {
         max_listpack_entries: config.hash_max_listpack_entries(),
         max_listpack_value: usize::try_from(config.hash_max_listpack_value()).unwrap_or(usize::MAX),
+    }
+}
+
+/// What goes first when memory is short.
+fn eviction_settings(config: &Config) -> EvictionSettings<'static> {
+    EvictionSettings {
+        policy: config.maxmemory_policy(),
+        samples: config.maxmemory_samples(),
+        log_factor: config.lfu_log_factor(),
+        decay_minutes: config.lfu_decay_time(),
     }
 }

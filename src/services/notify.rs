@@ -79,6 +79,7 @@ fn describe(event: Event) -> Option<(&'static str, KeyspaceEvents)> {
         Event::Expire => ("expire", KeyspaceEvents::GENERIC),
         Event::Persist => ("persist", KeyspaceEvents::GENERIC),
         Event::Expired => ("expired", KeyspaceEvents::EXPIRED),
+        Event::Evicted => ("evicted", KeyspaceEvents::EVICTED),
         Event::RenameFrom => ("rename_from", KeyspaceEvents::GENERIC),
         Event::RenameTo => ("rename_to", KeyspaceEvents::GENERIC),
         Event::CopyTo => ("copy_to", KeyspaceEvents::GENERIC),

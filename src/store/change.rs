@@ -17,6 +17,8 @@ bitflags::bitflags! {
         const FIELDS = 1 << 3;
         /// Lookups of missing keys are wanted too.
         const MISSES = 1 << 4;
+        /// Access clocks tell of writes, so it must be known what an edit has changed; nobody hears of it.
+        const WRITES = 1 << 7;
     }
 }
 
@@ -47,6 +49,8 @@ pub enum Event {
     Persist,
     /// `expired`: the key has been reclaimed because its time had come.
     Expired,
+    /// `evicted`: the key had to go because memory is short.
+    Evicted,
     /// `rename_from`
     RenameFrom,
     /// `rename_to`

@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
+use super::access::{AccessClock, ClockKind, Use};
 use super::change::{Change, Event, EventList, Interest};
-use super::entry::{AccessClock, Body, Record, TableRecord};
+use super::entry::{Body, Record, TableRecord};
 use super::expire::Footprint;
 use super::hash::{Access, HashEdit, HashView};
 use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
@@ -21,6 +22,18 @@ pub enum KeyExpiry {
     /// The key expires then.
     At(UnixMillis),
 }
+
+/// How a key has been used where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// Seconds since it was used.
+    IdleSeconds(i64),
+    /// How often it is used, as `OBJECT FREQ` reports it.
+    Frequency(u8),
+}
+
+/// More than access clocks tell: what has idled for longer is taken to have idled for so long.
+const MOST_IDLE_SECONDS: i64 = (1 << 24) - 1;
 
 /// What INFO says of a database.
 #[derive(Debug, Clone, Copy, Default)]
@@ -113,12 +126,10 @@ impl<'a> Database<'a> {
                 return read(&HashView { body: None, access: &access });
             };
             this.count_lookup(|lookups| lookups.hits += 1);
-            if this.touch {
-                record.set_access(AccessClock::at(this.now));
-            }
+            this.note_use(record, Use::Read);
             let result = read(&HashView { body: Some(record.body()), access: &access });
             if !access.found_due.borrow().is_empty() {
-                this.edit(shard, hash, key, &access, |_| ());
+                this.reclaim(shard, hash, key, &access, |_| ());
             }
             result
         })
@@ -140,9 +151,7 @@ impl<'a> Database<'a> {
         }
         self.with_record(key, |this, shard, hash| {
             let record = this.live(shard, hash, key).filter(|record| record.is_long())?;
-            if this.touch {
-                record.set_access(AccessClock::at(this.now));
-            }
+            this.note_use(record, Use::Read);
             record.table_mut().cloned()
         })
     }
@@ -177,6 +186,14 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| this.live(shard, hash, key).is_some())
     }
 
+    /// Whether the key exists, which is a use of it but not counted as a lookup.
+    pub(super) fn use_quietly(&mut self, key: &[u8]) -> bool {
+        self.with_record(key, |this, shard, hash| {
+            let found = this.live(shard, hash, key);
+            found.map(|record| this.note_use(record, Use::Read)).is_some()
+        })
+    }
+
     /// Whether the key is there but its time has come; it is left there.
     pub fn is_expired(&mut self, key: &[u8]) -> bool {
         self.with_record(key, |this, shard, hash| {
@@ -189,7 +206,7 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let found = this.live(shard, hash, key);
             if let Some(record) = found {
-                record.set_access(AccessClock::at(this.now));
+                this.move_clock(record, Use::Read);
                 return true;
             }
             this.record_miss(key);
@@ -210,8 +227,11 @@ impl<'a> Database<'a> {
 
     /// Frees a record that is in no shard any more: a big one in the background.
     pub(super) fn dispose(&self, record: Record) {
+        /// Parts of a big hash looked at to know its size.
+        const SAMPLES: usize = 5;
         if record.is_table() {
-            self.keyspace.bury(Removed::Record(record));
+            let bytes = record.memory(SAMPLES);
+            self.keyspace.bury(Removed::Record(record), bytes);
         }
     }
 
@@ -232,6 +252,7 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let Some(record) = this.live(shard, hash, key) else { return false };
             if !allow(record.key_expiry()) {
+                this.note_use(record, Use::Read);
                 return false;
             }
             if at <= this.now {
@@ -242,6 +263,7 @@ impl<'a> Database<'a> {
                 return true;
             }
             this.change_key_expiry(record, hash, Some(at));
+            this.note_use(record, Use::Write);
             this.record(key, Event::Expire, &[]);
             true
         })
@@ -252,6 +274,7 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| {
             let Some(record) = this.live(shard, hash, key) else { return false };
             let had = record.key_expiry().is_some();
+            this.note_use(record, if had { Use::Write } else { Use::Read });
             if had {
                 this.change_key_expiry(record, hash, None);
                 this.record(key, Event::Persist, &[]);
@@ -271,12 +294,60 @@ impl<'a> Database<'a> {
         self.with_record(key, |this, shard, hash| this.live(shard, hash, key).map(|record| record.encoding()))
     }
 
-    /// Seconds since the last access; does not move the access clock.
+    /// Seconds since the last access, or the last write if that is what access clocks tell; does not move the clock.
     pub fn idle_seconds(&mut self, key: &[u8]) -> Option<i64> {
         let now = AccessClock::at(self.now);
         self.with_record(key, |this, shard, hash| {
             this.live(shard, hash, key).map(|record| record.access().seconds_until(now))
         })
+    }
+
+    /// How often the key is used, from 0 to 255, if that is what access clocks tell; does not move the clock.
+    pub fn frequency(&mut self, key: &[u8]) -> Option<u8> {
+        let rules = self.keyspace.eviction.clock_rules();
+        self.with_record(key, |this, shard, hash| {
+            this.live(shard, hash, key).map(|record| record.access().count(rules.decay_minutes, this.now))
+        })
+    }
+
+    /// Says how the key has been used, if that is what access clocks tell: for keys that come from elsewhere.
+    pub fn set_usage(&mut self, key: &[u8], usage: Usage) {
+        let counts = self.keyspace.eviction.counts_uses();
+        let now = self.now;
+        let clock = match usage {
+            Usage::Frequency(count) if counts => AccessClock::counting(count, now),
+            Usage::IdleSeconds(seconds) if !counts => {
+                AccessClock::at(UnixMillis(now.0.saturating_sub(seconds.clamp(0, MOST_IDLE_SECONDS) * 1000)))
+            }
+            _ => return,
+        };
+        self.with_record(key, |this, shard, hash| {
+            if let Some(record) = this.live(shard, hash, key) {
+                record.set_access(clock);
+            }
+        });
+    }
+
+    /// Notes that a command uses a record, unless its client is not to be noticed.
+    #[inline]
+    pub(super) fn note_use(&self, record: &mut Record, usage: Use) {
+        // Redis does not ask the client when the clocks tell of writes.
+        if self.touch || usage == Use::Write && self.keyspace.eviction.clock_kind() == ClockKind::Write {
+            self.move_clock(record, usage);
+        }
+    }
+
+    #[inline]
+    fn move_clock(&self, record: &mut Record, usage: Use) {
+        match self.keyspace.eviction.clock_kind() {
+            ClockKind::Use => record.set_access(AccessClock::at(self.now)),
+            _ => record.set_access(record.access().moved(self.keyspace.eviction.clock_rules(), usage, self.now)),
+        }
+    }
+
+    /// The access clock of a record that is new here.
+    pub(super) fn fresh_clock(&self) -> AccessClock {
+        AccessClock::fresh(self.keyspace.eviction.clock_kind(), self.now)
     }
 
     /// Number of keys, those included that are due but not yet reclaimed.
@@ -313,6 +384,7 @@ impl<'a> Database<'a> {
     pub(super) fn access(&self) -> Access<'a> {
         Access {
             now: self.now,
+            fresh: self.fresh_clock(),
             hasher: &self.keyspace.hasher,
             interest: self.keyspace.interest(),
             show_due: self.keyspace.show_due(),
@@ -380,7 +452,7 @@ impl<'a> Database<'a> {
 
     /// Tells whoever wants to know of a change; the key's shard is locked.
     pub(super) fn record(&self, key: &[u8], event: Event, fields: &[Box<[u8]>]) {
-        if self.keyspace.interest().is_empty() {
+        if (self.keyspace.interest() - Interest::WRITES).is_empty() {
             return;
         }
         if let Some(log) = self.keyspace.change_log() {
@@ -457,9 +529,8 @@ impl<'a> Database<'a> {
         if reclaimed > 0 {
             self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
         }
-        if self.touch {
-            record.set_access(AccessClock::at(self.now));
-        }
+        // Whether anything has changed is known only where somebody wants to know.
+        self.note_use(record, if events.is_empty() { Use::Read } else { Use::Write });
         let after = Footprint::of(record);
         self.data.account(shard_of(hash), hash, before, after);
         if empty {

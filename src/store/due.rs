@@ -28,6 +28,10 @@ impl Tag {
         Self(u32::try_from(place | top).unwrap_or_default())
     }
 
+    fn of_mark(mark: u64) -> Self {
+        Self(u32::try_from(mark & ((1 << TAG_BITS) - 1)).unwrap_or_default())
+    }
+
     /// A hash by which a table finds what it finds by the whole one.
     pub(super) fn hash(self) -> u64 {
         let tag = u64::from(self.0);
@@ -42,6 +46,8 @@ pub(super) struct DueIndex {
     marks: BinaryHeap<Reverse<u64>>,
     /// Number of keys that have something due some time.
     keys: usize,
+    /// Number of those that expire themselves, not only their fields.
+    volatile_keys: usize,
 }
 
 impl DueIndex {
@@ -56,6 +62,27 @@ impl DueIndex {
         {
             self.mark(tag, at);
         }
+    }
+
+    /// Counts that a key has begun, or ceased, to expire itself.
+    pub(super) fn count_volatile(&mut self, before: bool, after: bool) {
+        self.volatile_keys = self.volatile_keys + usize::from(after) - usize::from(before);
+    }
+
+    /// Number of keys that expire themselves.
+    pub(super) fn volatile_keys(&self) -> usize {
+        self.volatile_keys
+    }
+
+    /// Number of marks.
+    pub(super) fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The tag of a mark, by its number; the numbers go round. Number 0 is the earliest.
+    pub(super) fn tag(&self, number: usize) -> Option<Tag> {
+        let at = number.checked_rem(self.marks.len())?;
+        self.marks.as_slice().get(at).map(|&Reverse(mark)| Tag::of_mark(mark))
     }
 
     /// Marks that a key may have something due at a time.
@@ -78,7 +105,7 @@ impl DueIndex {
         if !self.is_up(now) {
             return None;
         }
-        self.marks.pop().map(|Reverse(mark)| Tag(u32::try_from(mark & ((1 << TAG_BITS) - 1)).unwrap_or_default()))
+        self.marks.pop().map(|Reverse(mark)| Tag::of_mark(mark))
     }
 
     /// Whether more than half of the marks are of no use.

@@ -10,6 +10,7 @@
 //! [`super::hash::packed`]. A big hash is a [`Table`] beside its key.
 #![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
+use super::access::AccessClock;
 use super::hash::Value;
 use super::hash::packed::{self, Encoded, Entries, RawFields, ValuePlace};
 use super::hash::table::Table;
@@ -75,24 +76,6 @@ impl TableRecord {
         let kept = RecordFlags::REPORT_HASHTABLE | RecordFlags::REPORT_EXPIRIES;
         let (flags, key_expiry) = (packed.flags() & kept, packed.key_expiry());
         Self { key: key.into(), flags, access: packed.access(), key_expiry, table }
-    }
-}
-
-/// When a key was last used: seconds, of which 24 bits are kept as in Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AccessClock([u8; 3]);
-
-impl AccessClock {
-    /// The clock at a time.
-    pub(super) fn at(now: UnixMillis) -> Self {
-        let [a, b, c, ..] = now.seconds().to_le_bytes();
-        Self([a, b, c])
-    }
-
-    /// Seconds from this time to a later one, as far as 24 bits tell (194 days).
-    pub(super) fn seconds_until(self, later: Self) -> i64 {
-        let seconds = |Self([a, b, c]): Self| i64::from(u32::from_le_bytes([a, b, c, 0]));
-        (seconds(later) - seconds(self)).rem_euclid(1 << 24)
     }
 }
 
@@ -433,7 +416,7 @@ impl Record {
         }
     }
 
-    /// Moves the access clock; a record that has been used within this second is not written to.
+    /// Moves the access clock; a record whose clock stands there already is not written to.
     #[inline]
     pub(super) fn set_access(&mut self, access: AccessClock) {
         match self.0.content_mut() {

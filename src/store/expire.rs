@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::database::Database;
 use super::due::Tag;
 use super::entry::Record;
+use super::hash::{Access, HashEdit};
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::clock::UnixMillis;
 
@@ -101,10 +102,13 @@ impl DatabaseData {
             self.expiry_sum.fetch_add(at(after).wrapping_sub(at(before)), Ordering::Relaxed);
         }
         let (old, new) = (before.due(), after.due());
-        if old != new
+        let volatile = (before.key_expiry.is_some(), after.key_expiry.is_some());
+        if (old != new || volatile.0 != volatile.1)
             && let Some(index) = self.due(shard)
         {
-            index.lock().change(Tag::of(hash), old, new);
+            let mut index = index.lock();
+            index.count_volatile(volatile.0, volatile.1);
+            index.change(Tag::of(hash), old, new);
         }
     }
 }
@@ -195,7 +199,11 @@ impl Database<'_> {
     }
 
     /// What the keys with a tag have due first, and when.
-    fn tagged<'s>(&self, shard: &'s Shard, tag: Tag) -> impl Iterator<Item = (UnixMillis, &'s Record)> + use<'_, 's> {
+    pub(super) fn tagged<'s>(
+        &self,
+        shard: &'s Shard,
+        tag: Tag,
+    ) -> impl Iterator<Item = (UnixMillis, &'s Record)> + use<'_, 's> {
         let records = shard.iter_hash(tag.hash()).map(|(record, ())| record);
         records
             .filter(move |record| Tag::of(self.keyspace.hasher.hash(record.key())) == tag)
@@ -214,22 +222,34 @@ impl Database<'_> {
         }
     }
 
+    /// Edits a hash only to reclaim what is due, which is no use of the key.
+    pub(super) fn reclaim<R>(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        key: &[u8],
+        access: &Access<'_>,
+        change: impl FnOnce(&mut HashEdit<'_>) -> R,
+    ) -> Option<R> {
+        let last_access = self.live(shard, hash, key)?.access();
+        let result = self.edit(shard, hash, key, access, change);
+        if let Some(record) = self.live(shard, hash, key) {
+            record.set_access(last_access);
+        }
+        Some(result)
+    }
+
     /// Reclaims a key with this tag that is due, or due fields of it, if there is one.
     fn expire_tagged(&self, shard: &mut Shard, tag: Tag) {
         let due = self.tagged(shard, tag).find(|&(at, _)| at < self.now);
         let Some(key) = due.map(|(_, record)| record.key().to_vec()) else { return };
         let hash = self.keyspace.hasher.hash(&key);
+        let removed = self.reclaim(shard, hash, &key, &self.access(), |edit| edit.remove_due(FIELDS_PER_LOCK));
         let stats = &self.keyspace.stats;
-        let Some(record) = self.live(shard, hash, &key) else {
+        let Some(removed) = removed else {
             stats.expired_keys_unasked.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let access = self.access();
-        let last_access = record.access();
-        let removed = self.edit(shard, hash, &key, &access, |edit| edit.remove_due(FIELDS_PER_LOCK));
-        if let Some(record) = self.live(shard, hash, &key) {
-            record.set_access(last_access);
-        }
         stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
         stats.expired_fields_unasked.fetch_add(removed as u64, Ordering::Relaxed);
     }

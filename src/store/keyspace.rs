@@ -17,6 +17,7 @@ use super::change::{ChangeLog, Interest};
 use super::database::Database;
 use super::due::DueIndex;
 use super::entry::Record;
+use super::evict::Eviction;
 use super::expire::ExpireStats;
 use super::hash::template;
 use super::position::{KeyHasher, Position};
@@ -80,6 +81,18 @@ impl DatabaseData {
             Some(shard) => work(&mut shard.write()),
             None => work(&mut HashTable::new()),
         }
+    }
+
+    /// Runs `work` with a shard locked, unless somebody else has locked it.
+    pub(super) fn with_free_shard<R>(&self, index: usize, work: impl FnOnce(&mut Shard) -> R) -> Option<R> {
+        let mut shard = self.map.shards().get(index)?.try_write()?;
+        Some(work(&mut shard))
+    }
+
+    /// Lets `look` see a shard, unless somebody is changing it.
+    pub(super) fn glance<R>(&self, index: usize, look: impl FnOnce(&Shard) -> R) -> Option<R> {
+        let shard = self.map.shards().get(index)?.try_read()?;
+        Some(look(&shard))
     }
 
     /// Starts to load the records with these hashes into the cache, except where a shard is being changed. It looks at no
@@ -170,8 +183,10 @@ pub struct Keyspace {
     order: Vec<AtomicUsize>,
     changes: OnceLock<Arc<dyn ChangeLog>>,
     interest: AtomicU8,
-    /// What is to be freed in the background.
-    removed: Mutex<Vec<Removed>>,
+    /// What is to be freed in the background, with its size.
+    removed: Mutex<Vec<(Removed, usize)>>,
+    /// Bytes of it.
+    removed_bytes: AtomicUsize,
     freed: AtomicUsize,
     pub(super) hasher: KeyHasher,
     max_listpack_entries: AtomicUsize,
@@ -180,6 +195,8 @@ pub struct Keyspace {
     show_due: AtomicBool,
     /// What has expired.
     pub stats: ExpireStats,
+    /// What goes when memory is short.
+    pub eviction: Eviction,
 }
 
 impl Keyspace {
@@ -191,6 +208,7 @@ impl Keyspace {
             changes: OnceLock::new(),
             interest: AtomicU8::new(0),
             removed: Mutex::default(),
+            removed_bytes: AtomicUsize::new(0),
             freed: AtomicUsize::new(0),
             hasher: KeyHasher::new(),
             max_listpack_entries: AtomicUsize::new(limits.max_listpack_entries),
@@ -198,6 +216,7 @@ impl Keyspace {
             active_expire: AtomicBool::new(true),
             show_due: AtomicBool::new(false),
             stats: ExpireStats::default(),
+            eviction: Eviction::default(),
         }
     }
 
@@ -304,15 +323,25 @@ impl Keyspace {
         self.data.get(place).is_some_and(|data| data.get().is_some())
     }
 
-    /// Leaves something to be freed by [`Keyspace::free_removed`].
-    pub(super) fn bury(&self, removed: Removed) {
-        self.removed.lock().push(removed);
+    /// Leaves something of about `bytes` bytes to be freed by [`Keyspace::free_removed`].
+    pub(super) fn bury(&self, removed: Removed, bytes: usize) {
+        self.removed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.removed.lock().push((removed, bytes));
     }
 
-    /// Frees what has been removed, and templates that nobody uses any more.
-    pub fn free_removed(&self) {
-        while let Some(removed) = self.take_removed() {
+    /// About how many bytes will be free when all that has been removed is freed.
+    #[inline]
+    pub fn removed_bytes(&self) -> usize {
+        self.removed_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frees what has been removed, and templates that nobody uses any more. `freed` is called after each piece, while it
+    /// still counts as removed.
+    pub fn free_removed(&self, freed: impl Fn()) {
+        while let Some((removed, bytes)) = self.take_removed() {
             drop(removed);
+            freed();
+            self.removed_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.freed.fetch_add(1, Ordering::Relaxed);
         }
         template::collect_unused();
@@ -328,7 +357,7 @@ impl Keyspace {
         self.freed.load(Ordering::Relaxed)
     }
 
-    fn take_removed(&self) -> Option<Removed> {
+    fn take_removed(&self) -> Option<(Removed, usize)> {
         self.removed.lock().pop()
     }
 

@@ -3,10 +3,12 @@
 //! Commands reach it only through closures given to [`Database::view`] and [`Database::update`]; a closure runs under
 //! the lock of the key's shard and cannot reach another key, so locks cannot be taken in a wrong order.
 
+mod access;
 mod change;
 mod database;
 mod due;
 mod entry;
+mod evict;
 mod expire;
 mod flush;
 pub mod hash;
@@ -21,7 +23,8 @@ mod transfer;
 mod usage;
 
 pub use change::{Change, ChangeLog, Event, Interest};
-pub use database::{Database, DatabaseStats, KeyExpiry};
+pub use database::{Database, DatabaseStats, KeyExpiry, Usage};
+pub use evict::{Candidates, Evicted, Eviction, EvictionSettings};
 pub use expire::ExpireStats;
 pub use hash::{FieldExpiry, HashEdit, HashView, SetOutcome, TemplateStats, TemplateUse, Value, ValueText};
 pub use keyspace::{HashLimits, Keyspace, Lock, LockedShards};

@@ -1,5 +1,6 @@
 //! RENAME, COPY and MOVE: operations on two keys, atomic because both shards are locked.
 
+use super::access::Use;
 use super::change::Event;
 use super::database::Database;
 use super::entry::Record;
@@ -36,7 +37,7 @@ impl Database<'_> {
     /// Renames a key, its expiry included. Renaming a key to itself does nothing.
     pub fn rename(&mut self, from: &[u8], to: &[u8], replace: Replace) -> Transfer {
         if from == to {
-            return match (self.exists_quietly(from), replace) {
+            return match (self.use_quietly(from), replace) {
                 (false, _) => Transfer::NoSource,
                 (true, Replace::Yes) => Transfer::Done,
                 (true, Replace::No) => Transfer::TargetExists,
@@ -113,7 +114,11 @@ impl Pair<'_> {
             }
             return Err(Transfer::NoSource);
         };
-        let copy = (source == Source::Stays).then(|| record.renamed(to, &this.keyspace.hasher));
+        // Only COPY uses its source: what RENAME and MOVE make is as good as new.
+        let copy = (source == Source::Stays).then(|| {
+            this.note_use(record, Use::Read);
+            record.renamed(to, &this.keyspace.hasher)
+        });
         let in_the_way = other.as_deref_mut().unwrap_or(shard);
         if target.live(in_the_way, hashes.1, to).is_some() && replace == Replace::No {
             return Err(Transfer::TargetExists);
@@ -123,7 +128,8 @@ impl Pair<'_> {
             Some(copy) => Some(copy),
             None => this.take(shard, hashes.0, from).map(|record| record.into_renamed(to, &this.keyspace.hasher)),
         };
-        if let Some(record) = record {
+        if let Some(mut record) = record {
+            record.set_access(this.fresh_clock());
             target.put(other.unwrap_or(shard), hashes.1, record);
         }
         self.record(source);

@@ -320,7 +320,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
         ".*_lua .*_lua_human used_memory_vm_.* used_memory_scripts.* used_memory_functions number_of_.*",
         "there are no scripts",
     ),
-    ("mem_not_counted_for_evict .*_eviction_exceeded_time", "nothing is evicted yet"),
     ("rdb_.* current_.* aof_.* mem_aof_buffer module_fork_.* dump_payload_sanitizations", "nothing is persisted yet"),
 ];
 

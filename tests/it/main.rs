@@ -18,6 +18,7 @@ mod clients; // what clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR
 mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
 mod differential; // hashd against Redis and Valkey, byte for byte
+mod eviction; // maxmemory: who is refused, which keys go, who hears of it
 mod expiry; // short TTLs in real time
 mod fuzz; // the bodies of the fuzz targets on seeds and random changes of them
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
@@ -48,6 +49,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("clients", clients::CASES),
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
+    ("eviction", eviction::CASES),
     ("expiry", expiry::CASES),
     ("fuzz", fuzz::CASES),
     ("hostile", hostile::CASES),
@@ -71,6 +73,7 @@ const PLAIN: &[(&str, &[Case])] = &[
 const ORACLE: &[(&str, &[Case])] = &[
     ("acl", acl::ORACLE),
     ("differential", differential::ORACLE),
+    ("eviction", eviction::ORACLE),
     ("inside", inside::ORACLE),
     ("memory", memory::ORACLE),
     ("notifications", notifications::ORACLE),

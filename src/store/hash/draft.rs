@@ -2,7 +2,8 @@
 
 use super::packed::{self, Encoded, Entry, Tail};
 use crate::base::clock::UnixMillis;
-use crate::store::entry::{self, AccessClock, Packed, RecordFlags};
+use crate::store::access::AccessClock;
+use crate::store::entry::{self, Packed, RecordFlags};
 use crate::store::scratch;
 
 /// What is to become a packed record. Its buffer goes back to those that the thread keeps.

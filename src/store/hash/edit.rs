@@ -7,7 +7,7 @@ use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::store::change::{Event, EventList};
-use crate::store::entry::{self, AccessClock, Body, Record, RecordFlags, TableRecord};
+use crate::store::entry::{self, Body, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 
 /// What setting a field did.
@@ -150,7 +150,7 @@ impl<'a> HashEdit<'a> {
     fn draft(&mut self) -> Option<&mut PackedDraft> {
         if self.draft.is_none() {
             let draft = match self.slot.as_deref().map(Record::body) {
-                None => PackedDraft::new(self.key, AccessClock::at(self.access.now)),
+                None => PackedDraft::new(self.key, self.access.fresh),
                 Some(Body::Packed(packed)) => PackedDraft::of(packed),
                 Some(Body::Table(_)) => return None,
             };
@@ -360,7 +360,7 @@ impl<'a> HashEdit<'a> {
         if self.is_missing() {
             return;
         }
-        self.draft = Some(Draft::Packed(PackedDraft::new(self.key, AccessClock::at(self.access.now))));
+        self.draft = Some(Draft::Packed(PackedDraft::new(self.key, self.access.fresh)));
     }
 
     /// Notes that a command that sets expiries has met this hash. Redis widens a listpack for that whatever comes of the

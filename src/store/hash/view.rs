@@ -6,6 +6,7 @@ use super::table::TableEntry;
 use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
+use crate::store::access::AccessClock;
 use crate::store::change::Interest;
 use crate::store::entry::Body;
 use crate::store::position::KeyHasher;
@@ -26,6 +27,8 @@ pub enum FieldExpiry {
 #[derive(Debug)]
 pub(in crate::store) struct Access<'a> {
     pub(in crate::store) now: UnixMillis,
+    /// The access clock of what this access makes.
+    pub(in crate::store) fresh: AccessClock,
     pub(in crate::store) hasher: &'a KeyHasher,
     /// Who wants to hear of changes.
     pub(in crate::store) interest: Interest,

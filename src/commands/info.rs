@@ -16,6 +16,7 @@ use crate::services::acl::log::Reason;
 use crate::services::clients::{Client, ClientTotals};
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
+use crate::services::stats::Totals;
 use crate::services::{HASHD_VERSION, REDIS_VERSION};
 use crate::store::TemplateStats;
 
@@ -278,6 +279,12 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
         "unexpected_error_replies",
     ];
     text.zeros(&no_such_feature);
+    work(text, ctx, &totals);
+    refusals(text, ctx);
+}
+
+/// What sockets and slow commands have taken.
+fn work(text: &mut Text, ctx: &Context<'_>, totals: &Totals) {
     text.line("total_error_replies", totals.error_replies);
     text.line("total_reads_processed", totals.reads);
     text.line("total_writes_processed", totals.writes);
@@ -288,6 +295,11 @@ fn stats(text: &mut Text, ctx: &Context<'_>) {
     text.line("slowlog_commands_count", slow.calls);
     text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
     text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
+}
+
+/// Who was refused or cut off, and why.
+fn refusals(text: &mut Text, ctx: &Context<'_>) {
+    let server = &ctx.services.stats;
     for (name, reason) in [
         ("auth", Reason::Auth),
         ("cmd", Reason::Command),

@@ -221,8 +221,11 @@ fn latency_spikes() {
     assert_eq!(client.line("LATENCY LATEST"), "[]");
 }
 
+/// Keys, and what they have taken.
+type Hottest = Vec<(String, i64)>;
+
 /// The lists of HOTKEYS GET by name, and its numbers.
-fn found(client: &mut Client) -> (BTreeMap<String, Vec<(String, i64)>>, BTreeMap<String, i64>) {
+fn found(client: &mut Client) -> (BTreeMap<String, Hottest>, BTreeMap<String, i64>) {
     let reply = client.ask("HOTKEYS GET");
     let (mut lists, mut numbers) = (BTreeMap::new(), BTreeMap::new());
     for pair in reply.items()[0].items().chunks(2) {

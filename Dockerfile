@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 # docker build -t hashd . && docker run -p 6379:6379 hashd
 # Options of the server go at the end: docker run -p 6379:6379 hashd --requirepass secret
+# Metrics and the page, which are off: docker run -p 6379:6379 -p 127.0.0.1:9121:9121 hashd --requirepass secret \
+#     --http-port 9121 --http-bind 0.0.0.0
 
 FROM rust:1-slim-bookworm AS build
 # jemalloc is built from source, with make.

@@ -77,13 +77,7 @@ pub fn dispatch(
             Ok(())
         }
         Err(refusal) => {
-            if let Some(counts) = refusal.command.and_then(|(_, id)| session.counters.command(id)) {
-                counts.rejected.add(1);
-            }
-            if let (Some(command), Some(denial)) = (refusal.command, refusal.denial) {
-                session.client.last_command.store(u64::from(command.1.0), Ordering::Relaxed);
-                users::log(services, session, command, args, denial);
-            }
+            note_refusal(services, session, &refusal, args);
             Err(transaction::refused(services, session, refusal))
         }
     };
@@ -99,6 +93,34 @@ pub fn dispatch(
         lasting => lasting,
     };
     true
+}
+
+/// Whether a request would run, which it does not; a refusal is counted and noted as that of one that has been sent. For
+/// those who answer by other means than replies.
+pub fn permit(services: &Services, session: &mut Session, mut args: Args<'_>) -> Result<(), CommandError> {
+    match admit(services, session, &mut args) {
+        Ok(_) => Ok(()),
+        Err(refusal) => {
+            note_refusal(services, session, &refusal, args);
+            Err(refusal.error)
+        }
+    }
+}
+
+/// Whether a request would run: a question that leaves no trace.
+pub fn would_permit(services: &Services, session: &mut Session, mut args: Args<'_>) -> bool {
+    admit(services, session, &mut args).is_ok()
+}
+
+/// Counts a refusal, and notes it in ACL LOG if the client's user is why.
+fn note_refusal(services: &Services, session: &Session, refusal: &Refusal, args: Args<'_>) {
+    if let Some(counts) = refusal.command.and_then(|(_, id)| session.counters.command(id)) {
+        counts.rejected.add(1);
+    }
+    if let (Some(command), Some(denial)) = (refusal.command, refusal.denial) {
+        session.client.last_command.store(u64::from(command.1.0), Ordering::Relaxed);
+        users::log(services, session, command, args, denial);
+    }
 }
 
 /// Writes the error, if there is one, in place of what the handler has written since `mark`.

@@ -5,6 +5,8 @@
 //! - [`server`] wires everything together; `main.rs` only parses the command line and calls it, `allocator.rs` beside it
 //!   chooses and tunes the allocator.
 //! - [`net`] is the only place that awaits client sockets: listeners, workers, one loop per connection.
+//! - [`http`] stands beside it: metrics and a page for people, read-only, on a thread of its own. It asks the gate who may
+//!   see what, and reads the services and the store itself, in pages, because a reply may be longer than a page should be.
 //! - [`dispatch`] is the gate every command passes; [`commands`] holds the command table and one function per command.
 //! - [`handler`] is what such a function is given; [`services`] is the server-wide state behind it.
 //! - [`store`] is the data: hashes by key, sharded; [`resp`] is the wire format.
@@ -32,6 +34,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod handler;
+pub mod http;
 pub mod net;
 pub mod resp;
 pub mod server;

@@ -14,8 +14,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::base::clock::Clock;
 use crate::commands::table;
 use crate::config::{Config, StartupError};
+use crate::http::Endpoint;
 use crate::net::edge::{Listeners, allow_open_files};
 use crate::net::listener::Dealer;
+use crate::net::open::places;
 use crate::net::worker::Worker;
 use crate::services::renames::Renames;
 use crate::services::{HASHD_VERSION, Services, hash_limits};
@@ -48,12 +50,13 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     let threads = workers.len();
     let dealer = Arc::new(Dealer::new(workers, Arc::clone(&services)));
     let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
+    let http = serve_http(&services)?;
     background::start(&services)?;
     let _pid_file = PidFile::write(config.pidfile());
     let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
     tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "Ready to accept connections");
     supervisor::ready(&config);
-    services.memory.note_ready(services.clock.now());
+    services.note_ready();
 
     let why = signals.next(&services).await;
     tracing::info!(why, "stopping");
@@ -63,6 +66,10 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
         listeners.close();
         services.end_connections();
         dealer.stop(patience);
+        // Last, so that whoever asks whether the server is ready hears that it is not.
+        if let Some(http) = http {
+            http.stop();
+        }
     });
     tokio::select! {
         stopped = stopped => stopped?,
@@ -73,6 +80,22 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     }
     tracing::info!("bye");
     Ok(())
+}
+
+/// Serves HTTP, if there is a port for it.
+fn serve_http(services: &Arc<Services>) -> io::Result<Option<Endpoint>> {
+    let config = &services.config;
+    let backlog = i32::try_from(config.tcp_backlog()).unwrap_or(i32::MAX);
+    let mut sockets = Vec::new();
+    for place in places(&config.http_bind(), config.http_port(), false) {
+        sockets.extend(place.open(backlog)?);
+    }
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    let (port, bind) = (config.http_port(), config.http_bind());
+    tracing::info!(port, bind, "serving metrics and the page for browsers over HTTP");
+    Endpoint::start(sockets, Arc::clone(services)).map(Some)
 }
 
 /// `pidfile`, which goes when the server does.

@@ -8,6 +8,7 @@ pub mod long_double;
 pub mod memory;
 pub mod number;
 pub mod prefetch;
+pub mod process;
 pub mod processor;
 pub mod random;
 pub mod thin;

@@ -3,17 +3,17 @@
 mod calls;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock;
 use crate::base::memory::machine_bytes;
+use crate::base::process::operating_system;
 use crate::base::processor::ProcessorTime;
 use crate::config::Config;
 use crate::handler::{Args, Context, Outcome};
 use crate::services::acl::log::Reason;
-use crate::services::clients::Client;
+use crate::services::clients::{Client, ClientTotals};
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind;
 use crate::services::stats::Totals;
@@ -152,17 +152,16 @@ fn listeners(text: &mut Text, config: &Config) {
 fn clients(text: &mut Text, ctx: &Context<'_>) {
     let clients = ctx.services.clients.all();
     let most = |size: fn(&Client) -> usize| clients.iter().map(|client| size(client)).max().unwrap_or(0);
-    text.line("connected_clients", ctx.services.clients.len());
+    let totals = ClientTotals::of(&ctx.services.clients);
+    text.line("connected_clients", totals.connected);
     text.line("cluster_connections", 0);
     text.line("maxclients", ctx.services.config.maxclients());
     text.line("client_recent_max_input_buffer", most(|client| client.query_buffer.load(Ordering::Relaxed)));
     text.line("client_recent_max_output_buffer", most(Client::waiting_output));
-    let blocked = |client: &Client| client.blocked.load(Ordering::Relaxed) || client.paused.load(Ordering::Relaxed);
-    text.line("blocked_clients", clients.iter().filter(|client| blocked(client)).count());
+    text.line("blocked_clients", totals.blocked);
     text.line("tracking_clients", ctx.services.changes.tracking.totals().clients);
-    text.line("pubsub_clients", clients.iter().filter(|client| client.is_listening()).count());
-    let watching = |client: &Client| client.watching.load(Ordering::Relaxed) > 0;
-    text.line("watching_clients", clients.iter().filter(|client| watching(client)).count());
+    text.line("pubsub_clients", totals.listening);
+    text.line("watching_clients", totals.watching);
     text.line("total_watched_keys", ctx.services.changes.watches.count());
     text.line("total_blocking_keys", 0);
     text.line("total_blocking_keys_on_nokey", 0);
@@ -395,12 +394,6 @@ fn short_power(mut power: usize) -> String {
 }
 
 fn no_lines(_text: &mut Text, _ctx: &Context<'_>) {}
-
-/// `Linux 6.1.0 x86_64`
-fn operating_system() -> String {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
-}
 
 /// `865.55K`, as Redis writes it.
 fn human_bytes(bytes: u64) -> String {

@@ -197,6 +197,9 @@ table! {
     timeout: int(0, INT) = "0", Live, [], "Seconds after which an idle client is closed, 0 for never.";
     maxclients: count(1, 4_294_967_295) = "10000", Live, [], "Largest number of clients connected at once.";
     max_new_connections_per_cycle: count(1, 1000) = "10", Live, [], "Connections accepted at once (no effect).";
+    http_port: port() = "0", Fixed, [], "TCP port of the metrics and the page for browsers, over HTTP; 0 for none.";
+    http_bind: special(Kind::Bind) = "127.0.0.1", Fixed, [], "Addresses to listen on for HTTP.";
+    http_hosts: text() = "", Live, [], "Names besides localhost by which HTTP clients may call this server, * for any.";
     protected_mode: bool() = "yes", Live, [], "Refuse remote clients as long as no password is set.";
     bind_source_addr: text() = "", Live, [], "Address of outgoing connections (no effect).";
     socket_mark_id: int(0, 4_294_967_295) = "0", Fixed, [], "Mark of the listening sockets (no effect).";

@@ -24,6 +24,18 @@ pub struct OwnedArgs {
 }
 
 impl OwnedArgs {
+    /// A request made of these arguments, the command name first.
+    pub fn of<'w>(words: impl Iterator<Item = &'w [u8]> + Clone) -> Self {
+        let mut bytes = Vec::with_capacity(words.clone().map(<[u8]>::len).sum());
+        let copy = |argument: &[u8]| {
+            let range = ArgRange::new(bytes.len(), argument.len());
+            bytes.extend_from_slice(argument);
+            range
+        };
+        let ranges = words.map(copy).collect();
+        Self { bytes: bytes.into_boxed_slice(), ranges, next: 0 }
+    }
+
     /// A cursor that stands where the copied one stood.
     pub fn as_args(&self) -> Args<'_> {
         Args { buffer: &self.bytes, ranges: &self.ranges, next: self.next }
@@ -38,14 +50,7 @@ impl OwnedArgs {
 impl<'a> Args<'a> {
     /// Copies all arguments and where the cursor stands.
     pub fn to_owned(&self) -> OwnedArgs {
-        let mut bytes = Vec::with_capacity(self.argv().map(<[u8]>::len).sum());
-        let mut copy = |argument: &[u8]| {
-            let range = ArgRange::new(bytes.len(), argument.len());
-            bytes.extend_from_slice(argument);
-            range
-        };
-        let ranges = self.argv().map(&mut copy).collect();
-        OwnedArgs { bytes: bytes.into_boxed_slice(), ranges, next: self.next }
+        OwnedArgs { next: self.next, ..OwnedArgs::of(self.argv()) }
     }
 
     /// A cursor that stands on the first of `ranges`, which point into `buffer`.

@@ -6,7 +6,7 @@ pub mod error;
 pub mod session;
 pub mod spec;
 
-pub use args::Args;
+pub use args::{Args, OwnedArgs};
 pub use context::Context;
 pub use error::CommandError;
 pub use session::Session;

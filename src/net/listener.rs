@@ -87,12 +87,6 @@ impl Dealer {
         }
     }
 
-    /// Whether protected mode turns this client away.
-    fn protects_from(&self, address: &SocketAddr) -> bool {
-        let config = &self.services.config;
-        config.protected_mode() && !address.ip().to_canonical().is_loopback() && self.services.acl.has_open_door()
-    }
-
     /// Accepts TCP clients for ever, with TLS if `is_secure`.
     pub async fn accept_tcp(&self, listener: &tokio::net::TcpListener, is_secure: bool) {
         let mut shortage = Shortage::default();
@@ -116,7 +110,7 @@ impl Dealer {
         }
         // Nobody could read what is written before the handshake.
         let refuse = |text: &[u8]| if is_secure { Ok(0) } else { socket2::SockRef::from(&stream).send(text) };
-        if self.protects_from(&address) {
+        if self.services.protects_from(&address) {
             self.services.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
             return refuse(PROTECTED).map(drop);
         }

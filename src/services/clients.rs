@@ -1,6 +1,9 @@
 //! Connected clients, as `CLIENT LIST` shows them.
 
 mod describe;
+mod totals;
+
+pub use totals::ClientTotals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ pub mod stats;
 pub mod tracking;
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -102,6 +103,8 @@ pub struct Services {
     edge: OnceLock<Weak<dyn Edge>>,
     /// What is logged to, if its level can be changed.
     pub log: Option<Box<dyn Log>>,
+    /// Whether the start is over.
+    ready: AtomicBool,
     /// Whether the server has been asked to stop.
     asked_to_stop: AtomicBool,
     /// Whether connections are to end.
@@ -149,6 +152,7 @@ impl Services {
             warned_of_attack_at: AtomicI64::new(i64::MIN),
             edge: OnceLock::new(),
             log: None,
+            ready: AtomicBool::new(false),
             asked_to_stop: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         };
@@ -255,6 +259,22 @@ impl Services {
             self.shutdown.notify_waiters();
             self.shutdown.notify_one();
         }
+    }
+
+    /// Whether protected mode turns away whoever comes from this address.
+    pub fn protects_from(&self, address: &SocketAddr) -> bool {
+        self.config.protected_mode() && !address.ip().to_canonical().is_loopback() && self.acl.has_open_door()
+    }
+
+    /// Says that clients are served from now on.
+    pub fn note_ready(&self) {
+        self.memory.note_ready(self.clock.now());
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether clients are served: not before the start is over, and no more when the server has been asked to stop.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.asked_to_stop.load(Ordering::Acquire) && !self.is_stopping()
     }
 
     /// Warns of a client that speaks HTTP, once a minute at most, as Redis does.

@@ -6,9 +6,11 @@ use parking_lot::Mutex;
 
 use super::database::Database;
 use super::due::DueIndex;
+use super::entry::RecordFlags;
 use super::hash::template;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::memory::size_class;
+use crate::base::random::Random;
 
 /// What a database takes besides its keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +38,72 @@ impl Database<'_> {
     }
 }
 
+/// Hashes of one form in a sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FormSample {
+    /// How many.
+    pub hashes: usize,
+    /// Bytes that they take.
+    pub bytes: usize,
+}
+
+impl FormSample {
+    fn add(&mut self, bytes: usize) {
+        self.hashes += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// In which forms hashes are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forms {
+    /// Keys in all databases.
+    pub keys: usize,
+    /// Big hashes among them.
+    pub tables: usize,
+    /// Of the sample: small hashes whose names a template keeps.
+    pub templated: FormSample,
+    /// Of the sample: small hashes that keep their names themselves.
+    pub packed: FormSample,
+}
+
 impl Keyspace {
+    /// Counts keys and big hashes, and samples about so many of the small ones.
+    pub fn sample_forms(&self, sample: usize) -> Forms {
+        /// Keys that are looked at with their shard locked.
+        const AT_A_TIME: usize = 8;
+        let mut forms = Forms::default();
+        let mut random = Random::from_entropy();
+        for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
+            let (_, data) = self.data(index);
+            forms.keys += data.keys.load(Ordering::Relaxed);
+            forms.tables += data.tables.load(Ordering::Relaxed);
+        }
+        for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
+            let (_, data) = self.data(index);
+            let keys = data.keys.load(Ordering::Relaxed);
+            // Of each database as many as it has of all keys; all of them if there are few.
+            let share = (sample * keys).checked_div(forms.keys).unwrap_or(0);
+            let looks = if forms.keys <= sample {
+                SHARDS
+            } else {
+                share.div_ceil(AT_A_TIME.min(keys.div_ceil(SHARDS)).max(1)).min(SHARDS)
+            };
+            let start = random.below(SHARDS);
+            for look in 0..looks {
+                data.with_shard((start + look) % SHARDS, |shard| {
+                    let slot = table_bytes(shard) / shard.len().max(1);
+                    for (record, ()) in shard.iter().take(AT_A_TIME).filter(|(record, ())| !record.is_table()) {
+                        let is_templated = record.flags().contains(RecordFlags::TEMPLATE);
+                        let form = if is_templated { &mut forms.templated } else { &mut forms.packed };
+                        form.add(slot + record.memory(0));
+                    }
+                });
+            }
+        }
+        forms
+    }
+
     /// What each database in use takes besides its keys.
     pub fn index_memory(&self) -> Vec<IndexMemory> {
         let used = (0..self.database_count()).filter(|&index| self.is_used(index));

@@ -22,6 +22,7 @@ mod eviction; // maxmemory: who is refused, which keys go, who hears of it
 mod expiry; // short TTLs in real time
 mod fuzz; // the bodies of the fuzz targets on seeds and random changes of them
 mod hostile; // malformed bytes, clients that do not read, storms, no file descriptors left
+mod http; // the HTTP port: who is let in, hashes, metrics
 mod inside; // what the server tells of itself: INFO, SLOWLOG, LATENCY, HOTKEYS
 mod lifecycle; // start, settings, limits, end
 mod limits; // what a client may take: every limit at its edge, beside Redis
@@ -52,6 +53,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("expiry", expiry::CASES),
     ("fuzz", fuzz::CASES),
     ("hostile", hostile::CASES),
+    ("http", http::CASES),
     ("inside", inside::CASES),
     ("lifecycle", lifecycle::CASES),
     ("limits", limits::CASES),

@@ -110,6 +110,11 @@ impl Selector {
         self.free.is_all()
     }
 
+    /// Whether it allows all keys, for reading and writing.
+    pub fn has_all_keys(&self) -> bool {
+        self.free.contains(Free::KEYS)
+    }
+
     /// Whether it allows all channels.
     pub fn has_all_channels(&self) -> bool {
         self.free.contains(Free::CHANNELS)

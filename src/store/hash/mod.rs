@@ -10,7 +10,7 @@ mod view;
 mod words;
 
 pub use edit::{HashEdit, SetOutcome};
-pub use template::TemplateStats;
+pub use template::{TemplateStats, TemplateUse};
 pub use value::{Value, ValueText};
 pub(super) use view::Access;
 pub use view::{FieldExpiry, HashView};

@@ -7,6 +7,8 @@
 //! users and cannot go while it has any; [`collect_unused`] frees those without.
 #![expect(unsafe_code, reason = "a reference count kept beside numbered slots, as in an Arc, has no safe form")]
 
+mod greatest;
+
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
 use std::ptr::null_mut;
@@ -19,6 +21,7 @@ use parking_lot::Mutex;
 use super::packed::{self, Encoded};
 use super::value::Value;
 use super::words::{self, Words};
+pub use greatest::TemplateUse;
 
 /// A template pays from this many bytes of names on, their lengths included.
 const FEWEST_BYTES: usize = 8;

@@ -63,6 +63,11 @@ impl<'a> HashView<'a> {
         self.body.is_none()
     }
 
+    /// Whether [`HashView::scan`] gives all fields at once.
+    pub fn is_small(&self) -> bool {
+        !matches!(self.body, Some(Body::Table(_)))
+    }
+
     /// Number of fields, those included that are due but not yet reclaimed (as HLEN counts).
     pub fn len(&self) -> usize {
         match self.body {
@@ -121,7 +126,14 @@ impl<'a> HashView<'a> {
     }
 
     /// The fields that are not due with their values; small hashes in insertion order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        self.entries().map(|(field, value, _)| (field, value))
+    }
+
+    /// The fields that are not due with their values, and when they expire; small hashes in insertion order.
+    #[inline]
+    pub fn entries(&self) -> impl Iterator<Item = (&'a [u8], Value<'a>, Option<UnixMillis>)> + use<'a> {
         let access = self.access;
         let (packed, table) = match self.body {
             None => (None, None),
@@ -130,10 +142,7 @@ impl<'a> HashView<'a> {
         };
         let packed = packed.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
         let table = table.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry));
-        packed
-            .chain(table)
-            .filter(move |&(_, _, expiry)| !access.is_due(expiry))
-            .map(|(field, value, _)| (field, value))
+        packed.chain(table).filter(move |&(_, _, expiry)| !access.is_due(expiry))
     }
 
     /// A field at random with its value, unless all are due.
@@ -153,15 +162,26 @@ impl<'a> HashView<'a> {
 
     /// Visits about `count` fields from `cursor` on (all of them for a small hash); gives the cursor to go on with.
     pub fn scan(&self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&'a [u8], Value<'a>)) -> ScanCursor {
+        self.scan_entries(cursor, count, |field, value, _| visit(field, value))
+    }
+
+    /// As [`HashView::scan`], with when each field expires.
+    #[inline]
+    pub fn scan_entries(
+        &self,
+        cursor: ScanCursor,
+        count: usize,
+        mut visit: impl FnMut(&'a [u8], Value<'a>, Option<UnixMillis>),
+    ) -> ScanCursor {
         match self.body {
             None => ScanCursor::END,
             Some(Body::Packed(_)) => {
-                self.iter().for_each(|(field, value)| visit(field, value));
+                self.entries().for_each(|(field, value, expiry)| visit(field, value, expiry));
                 ScanCursor::END
             }
             Some(Body::Table(record)) => record.table.scan(self.access.hasher, (cursor, count), |entry| {
                 if !self.access.is_due(entry.expiry) {
-                    visit(entry.field, entry.value);
+                    visit(entry.field, entry.value, entry.expiry);
                 }
             }),
         }

@@ -12,15 +12,17 @@ fn assert_clean(server: &Server) {
     let give_up = Instant::now() + Duration::from_secs(10);
     loop {
         let list = client.ask("CLIENT LIST").text();
-        if list.lines().count() == 1 {
+        let mut count = |name| info(&mut client, "clients", name);
+        // A connection that is accepted only now, though its client has left already, comes and goes.
+        if list.lines().count() == 1 && count("connected_clients") == "1" {
             assert!(list.contains(" multi=-1 ") && list.contains(" watch=0 "), "{list}");
+            for name in ["watching_clients", "total_watched_keys"] {
+                let found = count(name);
+                assert!(found == "0" || found.is_empty(), "{name}: {found}");
+            }
             break;
         }
         assert!(Instant::now() < give_up, "clients are left over:\n{list}");
-    }
-    for (name, wanted) in [("connected_clients", "1"), ("watching_clients", "0"), ("total_watched_keys", "0")] {
-        let found = info(&mut client, "clients", name);
-        assert!(found == wanted || found.is_empty(), "{name}: {found}");
     }
     // Whoever watches now is alone: the writes of others break the transaction, its own do not.
     for line in ["WATCH left", "MULTI", "HSET left f v"] {

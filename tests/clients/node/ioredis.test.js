@@ -230,6 +230,39 @@ withIoredis((connect, name) => {
     assert.deepEqual(Array.isArray(config) ? config : Object.entries(config).flat(), ['databases', '16']);
   });
 
+  test('every line of INFO', async () => {
+    const redis = connect();
+    await redis.hset('k', 'f', 'v');
+    await redis.hget('k', 'f');
+    const text = await redis.info('everything');
+    assert.ok(text.endsWith('\r\n'));
+    const info = new Map();
+    const sections = [];
+    for (const line of text.split('\r\n').filter(Boolean)) {
+      if (line.startsWith('# ')) {
+        sections.push(line.slice(2));
+        continue;
+      }
+      const [, field, value] = /^([^\s:]+):([^\r\n]*)$/.exec(line) ?? assert.fail(`no field: ${line}`);
+      assert.ok(!info.has(field), `${field} is there twice`);
+      info.set(field, value);
+    }
+    for (const section of ['Server', 'Clients', 'Memory', 'Persistence', 'Stats', 'Replication', 'CPU', 'Modules',
+      'Commandstats', 'Errorstats', 'Latencystats', 'Cluster', 'Keyspace', 'Keysizes']) {
+      assert.equal(sections.filter((other) => other === section).length, 1, section);
+    }
+    for (const [field, value] of info) {
+      if (/^(cmdstat_|errorstat_|latency_percentiles_|db\d|io_thread_)/.test(field)) {
+        for (const part of value.split(',')) assert.match(part, /^[^=]+=[\d.]+$/, `${field}:${value}`);
+      } else if (/_(bytes|rss|peak|received|processed|clients|seconds|ratio|kbps|hits|misses|keys)$/.test(field)) {
+        assert.ok(value !== '' && Number.isFinite(Number(value)), `${field}:${value}`);
+      }
+    }
+    assert.match(info.get('db0'), /^keys=1,expires=0,avg_ttl=0/);
+    assert.match(info.get('cmdstat_hget'), /^calls=[1-9]\d*,usec=\d+,usec_per_call=[\d.]+,rejected_calls=\d+,failed_calls=\d+$/);
+    assert.ok(Number(info.get('used_memory')) > 0);
+  });
+
   test('HIMPORT', { skip: name === 'ioredis 5' && 'ioredis 5 has no HIMPORT' }, async (t) => {
     const redis = connect({ himportFieldsets: [{ name: 'account', fields: ['name', 'email', 'age'] }] });
     redis.on('error', () => {});

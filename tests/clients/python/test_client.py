@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 
 import pytest
 import redis
@@ -224,6 +225,58 @@ def test_info(program):
         assert await r.info("nosuchsection") == {}
         both = await r.info("server", "clients")
         assert "run_id" in both and "connected_clients" in both and "db0" not in both
+
+    program(body)
+
+
+def lines_of_info():
+    """The lines of INFO everything that hold something, as they come."""
+    with socket.create_connection((HOST, PORT), timeout=20) as connection, connection.makefile("rb") as replies:
+        connection.sendall(b"INFO everything\r\n")
+        text = replies.read(int(replies.readline().removeprefix(b"$"))).decode()
+    assert text.count("\n") == text.count("\r\n")
+    return [line for line in text.split("\r\n") if line]
+
+
+# What is no number and no list of numbers.
+TEXTS = {
+    "redis_version", "hashd_version", "redis_mode", "os", "multiplexing_api", "run_id", "process_supervised", "executable",
+    "config_file", "maxmemory_policy", "mem_allocator", "role", "master_failover_state", "master_replid",
+}
+
+
+def is_text(name):
+    return name in TEXTS or name.endswith(("_human", "_perc"))
+
+
+def test_every_line_of_info(program):
+    async def body(connect):
+        r = connect()
+        await r.hset("a", "f", "v")
+        await r.hset("b", "f", "v")
+        await r.hget("a", "f")
+        with pytest.raises(redis.ResponseError):
+            await r.execute_command("HGET", "a")
+        info = await r.info("everything")
+        assert "__raw__" not in info
+        for name, value in info.items():
+            if name.startswith("listener"):
+                assert value["name"] in ("tcp", "tls", "unix", "http"), (name, value)
+            elif isinstance(value, dict):
+                numbers = [number for number in value.values() if isinstance(number, (int, float))]
+                assert value and len(numbers) == len(value), (name, value)
+            else:
+                assert isinstance(value, str if is_text(name) else (int, float)), (name, value)
+        assert info["cmdstat_hset"]["calls"] >= 2 and info["cmdstat_hset"]["usec_per_call"] > 0
+        assert info["cmdstat_hget"]["rejected_calls"] >= 1
+        assert info["latency_percentiles_usec_hset"]["p50"] > 0
+        assert info["errorstat_ERR"]["count"] >= 1
+        assert info["db0"]["keys"] == 2
+        lines = lines_of_info()
+        names = [line.split(":", 1)[0] for line in lines if not line.startswith("# ")]
+        assert len(set(names)) == len(names) and set(info) <= set(names)
+        for section in (line[2:].lower() for line in lines if line.startswith("# ")):
+            assert set(await r.info(section)) <= set(names), section
 
     program(body)
 

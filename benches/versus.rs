@@ -17,6 +17,7 @@
 //! | scans | CPU time of a full SCAN of 3 million keys and a full HSCAN of a million fields |
 //! | eviction | hit ratio of every policy on a Zipf trace, memory beyond `maxmemory`, and how long evicting makes others wait |
 //! | overload | what 10,000 idle and 2,000 busy clients, a storm and those who never read cost another and the memory |
+//! | aof | CPU time per writing request, and throughput, with an append-only file |
 //! | chart | nothing: draws what is in the folder of `--write` |
 //!
 //! All parts when none is named. `--scale 0.05` tries one out at a twentieth of its size. `--write benches/results` puts
@@ -31,13 +32,13 @@ use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
 use side_by_side::{
-    Options, Outcome, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
+    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
 };
 
 /// Measures one part.
 type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
-const PARTS: [(&str, Measure); 11] = [
+const PARTS: [(&str, Measure); 12] = [
     ("requests", requests::measure),
     ("throughput", cores::throughput),
     ("growth", cores::growth),
@@ -48,6 +49,7 @@ const PARTS: [(&str, Measure); 11] = [
     ("scans", scans::measure),
     ("eviction", eviction::measure),
     ("overload", overload::measure),
+    ("aof", aof::measure),
     ("chart", |_| Ok(Vec::new())),
 ];
 

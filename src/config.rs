@@ -80,6 +80,25 @@ pub enum Origin {
     Remote,
 }
 
+/// How the server is to be shut down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Whether a snapshot is taken first; if nothing is said, then if `save` has any times.
+    pub save: Option<bool>,
+    /// Whether it stops even if that fails.
+    pub force: bool,
+}
+
+impl Shutdown {
+    fn of_flags(flags: i64) -> Self {
+        const SAVE: i64 = 1;
+        const NOSAVE: i64 = 2;
+        const FORCE: i64 = 8;
+        let save = if flags & SAVE != 0 { Some(true) } else { (flags & NOSAVE != 0).then_some(false) };
+        Self { save, force: flags & FORCE != 0 }
+    }
+}
+
 const COUNT: usize = Parameter::ALL.len();
 
 impl Default for Config {
@@ -245,6 +264,16 @@ impl Config {
             Ok(bytes) => bytes,
             Err(_) => (self.maxmemory() / 100).saturating_mul(limit.unsigned_abs()),
         }
+    }
+
+    /// `shutdown-on-sigterm`
+    pub fn shutdown_by_sigterm(&self) -> Shutdown {
+        Shutdown::of_flags(self.number(Parameter::shutdown_on_sigterm))
+    }
+
+    /// `shutdown-on-sigint`
+    pub fn shutdown_by_sigint(&self) -> Shutdown {
+        Shutdown::of_flags(self.number(Parameter::shutdown_on_sigint))
     }
 
     #[inline]

@@ -1,11 +1,15 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
+mod hindrances;
 mod locks;
 mod long;
 mod observe;
+mod replay;
 mod timing;
 mod transaction;
 mod users;
+
+pub use replay::{ReplayError, replay};
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -142,6 +146,7 @@ fn run(
     if locks::needs_locks(command.spec, command.id, args) || observe::remembers(session, command.spec) {
         let locks = locks::of_command(services, session.database, command.spec, args);
         let held = services.keyspace.lock(&locks);
+        let _unit = EffectsEnd(services);
         // Not the batch's time, which may be before others reclaimed some of what is due: the rest is due here too.
         return call(services, session, reply, &mut args, (services.clock.now(), Some(&held)), command);
     }
@@ -245,6 +250,7 @@ fn call(
     let (lookups, counters) = (context.store.lookups(), &context.session.counters);
     counters.hits.add(lookups.hits);
     counters.misses.add(lookups.misses);
+    counters.changes.add(context.store.changes());
     if let Some(counts) = counters.command(command.id) {
         counts.calls.add(1);
         if outcome.is_err() {
@@ -257,6 +263,15 @@ fn call(
         timing::note(services, session, command, *args, (session.timed_from, replied));
     }
     outcome
+}
+
+/// Says that the effects of what runs with several shards held are complete, right before the shards are let go.
+struct EffectsEnd<'a>(&'a Services);
+
+impl Drop for EffectsEnd<'_> {
+    fn drop(&mut self) {
+        self.0.keyspace.end_effects();
+    }
 }
 
 /// Why a command does not run.
@@ -301,6 +316,12 @@ fn admit(services: &Services, session: &mut Session, args: &mut Args<'_>) -> Res
         && observe::flags_with_queue(session, spec, id).contains(CommandFlags::DENYOOM)
     {
         return refuse(OUT_OF_MEMORY);
+    }
+    let hindrances = services.persistence.hindrances();
+    if (!hindrances.is_empty() || services.append_only.log.in_trouble())
+        && let Some(error) = hindrances::refusal(services, session, (spec, id), hindrances)
+    {
+        return refuse(error);
     }
     if session.only_listens() && !SERVED_TO_LISTENERS.iter().any(|allowed| allowed.id() == id) {
         return refuse(CommandError::text(format!(

@@ -9,6 +9,7 @@
 //!   see what, and reads the services and the store itself, in pages, because a reply may be longer than a page should be.
 //! - [`dispatch`] is the gate every command passes; [`commands`] holds the command table and one function per command.
 //! - [`handler`] is what such a function is given; [`services`] is the server-wide state behind it.
+//! - [`persist`] is what stays when the process does not: snapshots and the append-only file, in Redis's formats.
 //! - [`store`] is the data: hashes by key, sharded; [`resp`] is the wire format.
 //! - [`config`] and [`base`] are below everything.
 //!
@@ -21,6 +22,8 @@
 //! 3. A change is reported to `services::changes` under the lock of its shard. The locks behind that (users, watches,
 //!    subscriptions, tracking, mailboxes) come after the shards: the store is not called while one is held, and nothing
 //!    locked but what follows in the order that its module names. Mailboxes are last.
+//!    The append-only file gets the effects of changes there too, a command's or a transaction's in one piece before any of
+//!    its shards is let go: so its order is that of execution.
 //! 4. Everything has a limit: arguments, bulk sizes, query buffers, reply buffers, mailboxes, the queue of MULTI, the time
 //!    expiry takes. What another thread must tell a connection goes through its mailbox.
 //! 5. Time comes from [`base::clock`], read once per batch of requests, and anew by whoever locks several shards.
@@ -36,6 +39,7 @@ pub mod dispatch;
 pub mod handler;
 pub mod http;
 pub mod net;
+pub mod persist;
 pub mod resp;
 pub mod server;
 pub mod services;

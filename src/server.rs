@@ -1,6 +1,8 @@
 //! Wiring: builds the services, starts listeners, workers and background tasks, and stops them in order.
 
+mod append_only;
 mod background;
+mod keep;
 pub mod logging;
 mod supervisor;
 mod welcome;
@@ -49,22 +51,32 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
         (0..workers).map(|index| Worker::start(index, Arc::clone(&services))).collect::<Result<_, _>>()?;
     let threads = workers.len();
     let dealer = Arc::new(Dealer::new(workers, Arc::clone(&services)));
+    services.load_log_by(append_only::load_found);
+    services.begin_loading();
     let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
     let http = serve_http(&services)?;
     background::start(&services)?;
     let _pid_file = PidFile::write(config.pidfile());
+    tokio::select! {
+        loaded = keep::load(&services) => loaded?,
+        // What has been loaded is not all: there is nothing to save.
+        why = signals.next(&services) => {
+            tracing::info!(why, "stopping while the data is loaded");
+            return Ok(());
+        }
+    }
     let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
     tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "Ready to accept connections");
     supervisor::ready(&config);
     services.note_ready();
 
-    let why = signals.next(&services).await;
-    tracing::info!(why, "stopping");
+    let how = keep::until_stopped(&services, &mut signals).await;
     supervisor::stopping(&config);
     let patience = Duration::from_secs(u64::try_from(config.shutdown_timeout()).unwrap_or(0));
+    let stopping = Arc::clone(&services);
     let stopped = tokio::task::spawn_blocking(move || {
         listeners.close();
-        services.end_connections();
+        stopping.end_connections();
         dealer.stop(patience);
         // Last, so that whoever asks whether the server is ready hears that it is not.
         if let Some(http) = http {
@@ -78,6 +90,8 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
             std::process::exit(1);
         }
     }
+    keep::save_the_rest(&services, how)?;
+    services.end_append_only();
     tracing::info!("bye");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! hashd and its peers as child processes, measured side by side.
 
+pub(crate) mod aof;
 pub(crate) mod chart;
 pub(crate) mod client;
 pub(crate) mod cores;

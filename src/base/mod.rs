@@ -5,6 +5,7 @@ pub mod clock;
 pub mod glob;
 pub mod hex;
 pub mod long_double;
+pub mod lzf;
 pub mod memory;
 pub mod number;
 pub mod prefetch;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::reply_help;
 use crate::base::clock;
+use crate::config::Shutdown;
 use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::services::REDIS_VERSION;
@@ -53,8 +54,8 @@ fn sierpinski() -> String {
     picture
 }
 
-/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]` -> nothing: stops the server. Nothing is saved by this version, so
-/// that SAVE fails unless FORCE says to stop all the same.
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]` -> nothing: stops the server, after a snapshot if SAVE or the times of
+/// `save` ask for one. If that fails the server goes on, unless FORCE says to stop all the same.
 pub fn shutdown(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (mut nosave, mut save, mut force, mut now, mut abort) = (false, false, false, false, false);
     while !args.is_empty() {
@@ -78,10 +79,12 @@ pub fn shutdown(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if abort {
         return Err(CommandError::Fixed("ERR No shutdown in progress."));
     }
-    if save && !force {
+    let how = Shutdown { save: if save { Some(true) } else { nosave.then_some(false) }, force };
+    // What changes from now on is saved when all clients are gone.
+    if ctx.services.saves_at_end(how) && ctx.services.save_at_end().is_err() && !force {
         return Err(CommandError::Fixed("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    ctx.services.request_shutdown();
+    ctx.services.request_shutdown(how);
     ctx.session.then = Then::Shutdown;
     Ok(())
 }

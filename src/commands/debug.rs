@@ -1,6 +1,7 @@
 //! `DEBUG`: what test suites ask of a server. The gate refuses it unless `enable-debug-command` allows it.
 
-use std::fmt::Write as _;
+mod digest;
+
 use std::time::Duration;
 
 use super::reply_help;
@@ -8,7 +9,8 @@ use crate::base::number;
 use crate::handler::RespVersion;
 use crate::handler::session::Then;
 use crate::handler::{Args, CommandError, Context, Outcome};
-use crate::store::{Database, FieldExpiry, HashView, KeyExpiry};
+use crate::services::persistence::Reload;
+use crate::store::Encoding;
 
 /// `DEBUG subcommand [arg ...]` -> depends on the subcommand; `DEBUG HELP` lists them.
 pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -29,6 +31,13 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             digest_value(ctx, args);
             Ok(())
         }
+        (b"digest", 0) => {
+            let digest = digest::of_all(ctx.services, ctx.now);
+            ctx.reply.simple(&digest::hex(&digest));
+            Ok(())
+        }
+        (b"reload", _) => reload(ctx, args),
+        (b"loadaof", 0) => load_log(ctx),
         (b"panic", 0) => panic(ctx),
         (b"help", 0) => {
             help(ctx);
@@ -50,6 +59,16 @@ fn sleep(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
+/// `DEBUG LOADAOF`: empties all databases and loads the append-only file.
+fn load_log(ctx: &mut Context<'_>) -> Outcome {
+    if let Err(error) = ctx.services.load_log_again() {
+        tracing::error!(error, "the append-only file cannot be loaded");
+        return Err(CommandError::Fixed("ERR Error trying to load the AOF files, check server logs."));
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
 /// `DEBUG PANIC`: shows what a mistake in a command does: it closes its client, where Redis's crashes the server.
 #[expect(clippy::panic, reason = "it is what is asked for")]
 fn panic(ctx: &mut Context<'_>) -> Outcome {
@@ -67,6 +86,35 @@ fn switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outc
         keyspace.set_active_expire(!on);
     } else {
         keyspace.set_allow_access_expired(on);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`: saves all data and loads it again, while other clients wait. What they change
+/// between the two is lost.
+fn reload(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let mut how = Reload::default();
+    while !args.is_empty() {
+        if args.take_word("merge") {
+            how.merge = true;
+        } else if args.take_word("noflush") {
+            how.keep = true;
+        } else if args.take_word("nosave") {
+            how.no_save = true;
+        } else {
+            return Err(CommandError::Fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+        }
+    }
+    if ctx.session.is_executing {
+        return Err(CommandError::Fixed("ERR DEBUG RELOAD is not served in a transaction"));
+    }
+    if !how.no_save && ctx.services.save_at_end().is_err() {
+        return Err(CommandError::Fixed("ERR"));
+    }
+    if let Err(error) = ctx.services.reload(how) {
+        tracing::warn!(%error, "DEBUG RELOAD has failed");
+        return Err(CommandError::Fixed("ERR Error trying to load the RDB dump, check server logs"));
     }
     ctx.reply.ok();
     Ok(())
@@ -112,7 +160,7 @@ fn nothing_to_switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'
 fn object(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     const CLOCK_BITS: i64 = 0x00ff_ffff;
     let key = args.next_key()?;
-    let encoding = ctx.store.encoding(key).ok_or(CommandError::NoSuchKey)?;
+    let encoding = ctx.store.encoding(key).ok_or(CommandError::NoSuchKey)?.name();
     let idle = ctx.store.idle_seconds(key).ok_or(CommandError::NoSuchKey)?;
     let clock = (ctx.now.seconds() - idle) & CLOCK_BITS;
     ctx.reply.simple(&format!("Value at:0x0 refcount:1 encoding:{encoding} lru:{clock} lru_seconds_idle:{idle}"));
@@ -124,8 +172,8 @@ fn listpack(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
     match ctx.store.encoding(key) {
         None => return Err(CommandError::NoSuchKey),
-        Some("listpack" | "listpackex") => {}
-        Some(_) => return Err(CommandError::Fixed("ERR Not a listpack encoded object.")),
+        Some(Encoding::Listpack | Encoding::ListpackEx) => {}
+        Some(Encoding::Hashtable) => return Err(CommandError::Fixed("ERR Not a listpack encoded object.")),
     }
     ctx.store.view(key, |hash| {
         for (index, (field, value)) in hash.iter().enumerate() {
@@ -202,8 +250,8 @@ fn digest_value(ctx: &mut Context<'_>, args: &mut Args<'_>) {
     let keys = args.rest();
     ctx.reply.array(keys.len());
     for key in keys {
-        let digest = key_digest(&mut ctx.store, key);
-        ctx.reply.simple(&hex(&digest));
+        let digest = digest::of_key(&mut ctx.store, key);
+        ctx.reply.simple(&digest::hex(&digest));
     }
 }
 
@@ -212,6 +260,8 @@ fn help(ctx: &mut Context<'_>) {
         ctx.reply,
         "DEBUG",
         &[
+            "DIGEST",
+            "    Output a hex signature representing the current DB content.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    Like CONFIG REWRITE but writes all configuration options, including",
             "    keywords not listed in original configuration file or default values.",
@@ -222,6 +272,8 @@ fn help(ctx: &mut Context<'_>) {
             "ERROR <string>",
             "    Return a Redis protocol error with <string> as message. Useful for clients",
             "    unit tests to simulate Redis errors.",
+            "LOADAOF",
+            "    Flush the AOF buffers on disk and reload the AOF in memory.",
             "LOG <message>",
             "    Write <message> to the server log.",
             "OBJECT <key>",
@@ -232,6 +284,19 @@ fn help(ctx: &mut Context<'_>) {
             "    Reply with a test value of the specified type. <type> can be: string,",
             "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
             "    true, false.",
+            "RELOAD [option ...]",
+            "    Save the RDB on disk and reload it back to memory. Valid <option> values:",
+            "    * MERGE: conflicting keys will be loaded from RDB.",
+            "    * NOFLUSH: the existing database will not be removed before load, but",
+            "      conflicting keys will generate an exception and kill the server.",
+            "    * NOSAVE: the database will be loaded from an existing RDB file.",
+            "    Examples:",
+            "    * DEBUG RELOAD: verify that the server is able to persist, flush and reload",
+            "      the database.",
+            "    * DEBUG RELOAD NOSAVE: replace the current database with the contents of an",
+            "      existing RDB file.",
+            "    * DEBUG RELOAD NOSAVE NOFLUSH MERGE: add the contents of an existing RDB",
+            "      file to the database.",
             "REPLY-COPY-AVOIDANCE <0|1>",
             "REPLYBUFFER PEAK-RESET-TIME|RESIZING <value>",
             "    Accepted for test suites; there is nothing to switch.",
@@ -251,111 +316,4 @@ fn help(ctx: &mut Context<'_>) {
             "    Stop periodic cron job processing.",
         ],
     );
-}
-
-/// A SHA-1 sum.
-type Digest = [u8; 20];
-
-/// The digest of a key: zeros for a missing one.
-fn key_digest(store: &mut Database<'_>, key: &[u8]) -> Digest {
-    let has_expiry = matches!(store.key_expiry(key), KeyExpiry::At(_));
-    let mut digest = store.view(key, hash_digest);
-    if has_expiry {
-        add(&mut digest, b"!!expire!!");
-    }
-    digest
-}
-
-/// The digest of a hash, which does not depend on the order of its fields.
-fn hash_digest(hash: &HashView<'_>) -> Digest {
-    const HASH_TYPE: [u8; 4] = [0, 0, 0, 4];
-    let mut digest = Digest::default();
-    if hash.is_missing() {
-        return digest;
-    }
-    mix(&mut digest, &HASH_TYPE);
-    for (field, value) in hash.iter() {
-        let mut element = Digest::default();
-        mix(&mut element, field);
-        mix(&mut element, &value.text());
-        if matches!(hash.field_expiry(field), FieldExpiry::At(_)) {
-            add(&mut element, b"!!hexpire!!");
-        }
-        add(&mut digest, &element);
-    }
-    digest
-}
-
-/// 40 hexadecimal digits.
-fn hex(digest: &Digest) -> String {
-    let mut text = String::with_capacity(40);
-    for byte in digest {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// Adds `bytes` so that the order of additions does not matter.
-fn add(digest: &mut Digest, bytes: &[u8]) {
-    for (byte, other) in digest.iter_mut().zip(sha1(bytes)) {
-        *byte ^= other;
-    }
-}
-
-/// Adds `bytes` so that the order matters.
-fn mix(digest: &mut Digest, bytes: &[u8]) {
-    add(digest, bytes);
-    *digest = sha1(digest.as_slice());
-}
-
-/// SHA-1 (FIPS 180-4). Fit for fingerprints in tests only.
-fn sha1(message: &[u8]) -> Digest {
-    let mut state: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-    let mut padded = message.to_vec();
-    padded.push(0x80);
-    padded.resize((padded.len() + 8).next_multiple_of(64) - 8, 0);
-    padded.extend_from_slice(&(message.len() as u64 * 8).to_be_bytes());
-    for block in padded.as_chunks::<64>().0 {
-        sha1_block(&mut state, block);
-    }
-    let mut digest = Digest::default();
-    for (to, byte) in digest.iter_mut().zip(state.iter().flat_map(|word| word.to_be_bytes())) {
-        *to = byte;
-    }
-    digest
-}
-
-#[expect(clippy::many_single_char_names, reason = "the standard names them so")]
-fn sha1_block(state: &mut [u32; 5], block: &[u8; 64]) {
-    let mut words: Vec<u32> = block.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect();
-    for at in 16..80 {
-        let back = |distance: usize| words.get(at - distance).copied().unwrap_or_default();
-        words.push((back(3) ^ back(8) ^ back(14) ^ back(16)).rotate_left(1));
-    }
-    let [mut a, mut b, mut c, mut d, mut e] = *state;
-    for (round, word) in words.iter().enumerate() {
-        let (chosen, constant) = match round {
-            0..20 => ((b & c) | (!b & d), 0x5a82_7999),
-            20..40 => (b ^ c ^ d, 0x6ed9_eba1),
-            40..60 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc_u32),
-            _ => (b ^ c ^ d, 0xca62_c1d6),
-        };
-        let next = a.rotate_left(5).wrapping_add(chosen).wrapping_add(e).wrapping_add(constant).wrapping_add(*word);
-        (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
-    }
-    for (total, part) in state.iter_mut().zip([a, b, c, d, e]) {
-        *total = total.wrapping_add(part);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sha1_of_the_standards_examples() {
-        assert_eq!(hex(&sha1(b"abc")), "a9993e364706816aba3e25717850c26c9cd0d89d");
-        let long = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
-        assert_eq!(hex(&sha1(long)), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
-    }
 }

@@ -1,6 +1,7 @@
 //! `INFO`: the state of the server as text. Only what is measured is reported.
 
 mod calls;
+mod persistence;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,7 @@ const SECTIONS: &[(&str, &str, bool, Section)] = &[
     ("server", "Server", true, server),
     ("clients", "Clients", true, clients),
     ("memory", "Memory", true, memory),
-    ("persistence", "Persistence", true, persistence),
+    ("persistence", "Persistence", true, persistence::write),
     ("threads", "Threads", true, threads),
     ("stats", "Stats", true, stats),
     ("replication", "Replication", true, replication),
@@ -219,12 +220,6 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
     text.line("lazyfreed_objects", ctx.services.keyspace.freed_count());
 }
 
-fn persistence(text: &mut Text, _ctx: &Context<'_>) {
-    for name in ["loading", "async_loading", "rdb_bgsave_in_progress", "aof_enabled", "aof_rewrite_in_progress"] {
-        text.line(name, 0);
-    }
-}
-
 fn stats(text: &mut Text, ctx: &Context<'_>) {
     let (server, store) = (&ctx.services.stats, &ctx.services.keyspace.stats);
     let totals = server.totals();
@@ -359,7 +354,7 @@ fn cluster(text: &mut Text, _ctx: &Context<'_>) {
 
 fn keyspace(text: &mut Text, ctx: &Context<'_>) {
     let keyspace = &ctx.services.keyspace;
-    for index in 0..keyspace.database_count() {
+    for index in (0..keyspace.database_count()).filter(|&index| keyspace.is_used(index)) {
         let stats = keyspace.database(index, ctx.now).stats();
         if stats.keys == 0 {
             continue;

@@ -199,7 +199,7 @@ fn keys_of<'a>(services: &Services, args: &mut Args<'a>) -> Result<Vec<(&'a [u8]
         return Err(CommandError::Fixed("ERR Invalid number of arguments specified for command"));
     }
     let key = |(at, spec): (usize, KeySpec)| Some((*request.get(at)?, spec));
-    Ok(spec.key_positions(request.len()).filter_map(key).collect())
+    Ok(spec.key_positions(request.len(), |at| request.get(at).copied()).filter_map(key).collect())
 }
 
 /// First key, last key and step, as COMMAND told before there were key specifications.

@@ -225,7 +225,7 @@ pub fn persist(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// `OBJECT ENCODING key` -> bulk string: the encoding that Redis would use; null if the key is missing.
 pub fn object_encoding(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let encoding = ctx.store.encoding(args.next_key()?);
-    ctx.reply.bulk_or_null(encoding.map(str::as_bytes));
+    ctx.reply.bulk_or_null(encoding.map(|encoding| encoding.name().as_bytes()));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod admin;
+pub mod append_only;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -13,6 +14,8 @@ pub mod introspect;
 pub mod keys;
 pub mod latency;
 pub mod memory;
+pub mod migrate;
+pub mod persistence;
 pub mod pubsub;
 pub mod slowlog;
 pub mod table;

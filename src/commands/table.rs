@@ -7,51 +7,32 @@ mod find;
 pub mod history;
 mod inside;
 mod name_index;
+mod persistence;
 mod row;
+mod rows;
 pub mod syntax;
 mod users;
 
 pub use find::{acl_categories, all, lookup, lookup_full_name, lookup_subcommand, names, subcommands, tips, top_level};
 
 use super::client::{kill, list, pause, tracking};
-use super::{admin, client, config, connection, debug, hash, info, introspect, keys, pubsub, transaction, wait};
+use super::{
+    admin, append_only, client, config, connection, debug, hash, info, introspect, keys, migrate, persistence as kept,
+    pubsub, transaction, wait,
+};
 use crate::handler::Reach::{Database, Everything, KeysElsewhere, NamedDatabases};
 use crate::handler::spec::Channels;
 use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
+use persistence::with_persistence;
 use row::{
-    COPY_PAIR, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2, RO_EACH, RO_ONLY,
-    RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row, SHARD_CHANNEL,
-    SHARD_CHANNELS, container, is_named_after, other, read, write,
+    COPY_PAIR, MIGRATE_KEY, OW_UPDATE, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2,
+    RO_EACH, RO_ONLY, RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row,
+    SHARD_CHANNEL, SHARD_CHANNELS, container, is_named_after, other, read, write,
 };
+use rows::commands;
 
-/// Pairs each variant of [`Command`] with its row; a container's subcommands stand in braces behind it.
-macro_rules! commands {
-    ($($variant:ident => $row:expr $(=> { $($sub:ident => $sub_row:expr,)+ })?;)+) => {
-        /// Every command and subcommand, in the order of [`CommandId`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(u16)]
-        #[expect(missing_docs, reason = "each variant is named after its command")]
-        pub enum Command { $($variant, $($($sub,)+)?)+ }
-
-        /// The rows of all commands, each followed by those of its subcommands.
-        const ROWS: &[Row] = &[$($row, $($($sub_row,)+)?)+];
-
-        /// The commands that are no subcommands.
-        static TABLE: &[Spec] = &[$($row.spec(const { &[$($($sub_row.spec(&[]),)+)?] }),)+];
-
-        /// Names and ids of the commands in `TABLE`.
-        const NAMES: [&str; IDS.len()] = [$($row.full_name(),)+];
-        const IDS: &[CommandId] = &[$(Command::$variant.id(),)+];
-
-        $(
-            const _: () = assert!(is_named_after(stringify!($variant), $row.full_name()));
-            $($(const _: () = assert!(is_named_after(stringify!($sub), $sub_row.full_name()));)+)?
-        )+
-    };
-}
-
-commands! {
+with_persistence! { commands
     // Transactions
     Multi => other("multi", 1, transaction::multi).flag(CommandFlags::NOT_QUEUED).any_state().noscript().fast().transaction().flag(CommandFlags::ALLOW_BUSY)
         .doc("1.2.0", "O(1)", "Starts a transaction.", "");
@@ -511,7 +492,7 @@ commands! {
     Lolwut => read("lolwut", -1, admin::lolwut).fast().server()
         .doc("5.0.0", "", "Displays computer art and the Redis version", "[VERSION version]");
     Shutdown => other("shutdown", -1, admin::shutdown).any_state().admin().noscript().flag(CommandFlags::NO_MULTI)
-        .flag(CommandFlags::ALLOW_BUSY).server()
+        .flag(CommandFlags::ALLOW_BUSY).flag(CommandFlags::FILES).server()
         .doc("1.0.0",
             "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
             "Synchronously saves the database(s) to disk and shuts down the Redis server.",
@@ -566,7 +547,7 @@ commands! {
         ModuleList => inside::MODULE_LIST,
         ModuleHelp => inside::MODULE_HELP,
     };
-    Debug => other("debug", -2, debug::debug).reach(Database).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
+    Debug => other("debug", -2, debug::debug).reach(Database).flag(CommandFlags::FILES).flag(CommandFlags::PROTECTED).any_state().admin().noscript().server()
         .doc("1.0.0", "Depends on subcommand.", "A container for debugging commands.", "");
     Asking => other("asking", 1, admin::cluster_disabled).fast().cluster().acl(Acl::CONNECTION)
         .doc("3.0.0", "O(1)", "Signals that a cluster client is following an -ASK redirect.", "");

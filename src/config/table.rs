@@ -290,8 +290,8 @@ table! {
     pidfile: text() = "", Fixed, [], "File to write the process id to.";
     dir: special(Kind::Directory) = "", Guarded, [], "Working directory.";
     shutdown_timeout: count(0, INT) = "10", Live, [], "Seconds a shutdown waits for what still runs.";
-    shutdown_on_sigint: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGINT shuts the server down (no effect).";
-    shutdown_on_sigterm: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGTERM shuts the server down (no effect).";
+    shutdown_on_sigint: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGINT shuts the server down.";
+    shutdown_on_sigterm: special(Kind::Flags { names: SHUTDOWN_FLAGS, conflict: 3 }) = "default", Live, [], "How SIGTERM shuts the server down.";
     always_show_logo: bool() = "no", Fixed, [], "Show the logo at start-up (no effect).";
     set_proc_title: bool() = "yes", Fixed, [], "Set the title of the process (no effect).";
     proc_title_template: text(kind::process_title) = "{title} {listen-addr} {server-mode}", Live, [], "Title of the process (no effect).";
@@ -313,26 +313,27 @@ table! {
     active_defrag_max_scan_fields: int(1, LONG) = "1000", Live, [], "Defragmentation (no effect).";
 
     // Persistence: hashd keeps everything in memory.
-    save: special(Kind::Save) = "", Live, [], "SECONDS CHANGES pairs after which to save; empty for never (no effect).";
-    dbfilename: text(kind::file_name) = "dump.rdb", Guarded, [], "Name of the snapshot (no effect).";
-    rdbcompression: bool() = "yes", Live, [], "Snapshots (no effect).";
-    rdbchecksum: bool() = "yes", Fixed, [], "Snapshots (no effect).";
+    save: special(Kind::Save) = "", Live, [], "SECONDS CHANGES pairs after which to save; empty for never.";
+    dbfilename: text(kind::file_name) = "dump.rdb", Guarded, [], "Name of the snapshot.";
+    rdbcompression: bool() = "yes", Live, [], "Compress the strings of snapshots.";
+    rdbchecksum: bool() = "yes", Fixed, [], "Write, and check, a checksum at the end of snapshots.";
     rdb_del_sync_files: bool() = "no", Live, [], "Snapshots (no effect).";
-    rdb_save_incremental_fsync: bool() = "yes", Live, [], "Snapshots (no effect).";
+    rdb_save_incremental_fsync: bool() = "yes", Live, [], "Sync snapshots while they are written (always so).";
+    rdb_foreign_types: choice(&["refuse", "skip"]) = "refuse", Live, [], "What becomes of a snapshot's keys that are no hashes: the file is refused, or they are left out.";
     sanitize_dump_payload: choice(&["no", "yes", "clients"]) = "no", Live, [], "Check the payload of RESTORE in depth (no effect).";
-    stop_writes_on_bgsave_error: bool() = "yes", Live, [], "Snapshots (no effect).";
-    appendonly: bool() = "no", Live, [], "Append-only file (no effect).";
-    appendfsync: choice(&["everysec", "always", "no"]) = "everysec", Live, [], "Append-only file (no effect).";
-    appendfilename: text(kind::append_file_name) = "appendonly.aof", Fixed, [], "Append-only file (no effect).";
-    appenddirname: text(kind::directory_name) = "appendonlydir", Fixed, [], "Append-only file (no effect).";
-    no_appendfsync_on_rewrite: bool() = "no", Live, [], "Append-only file (no effect).";
-    auto_aof_rewrite_percentage: int(0, INT) = "100", Live, [], "Append-only file (no effect).";
-    auto_aof_rewrite_min_size: memory(0, LONG_BYTES) = "64mb", Live, [], "Append-only file (no effect).";
-    aof_load_truncated: bool() = "yes", Live, [], "Append-only file (no effect).";
-    aof_load_corrupt_tail_max_size: int(0, LONG) = "0", Live, [], "Append-only file (no effect).";
-    aof_rewrite_incremental_fsync: bool() = "yes", Live, [], "Append-only file (no effect).";
-    aof_timestamp_enabled: bool() = "no", Live, [], "Append-only file (no effect).";
-    aof_use_rdb_preamble: bool() = "yes", Live, [], "Append-only file (no effect).";
+    stop_writes_on_bgsave_error: bool() = "yes", Live, [], "Refuse writes while snapshots cannot be written.";
+    appendonly: bool() = "no", Live, [], "Whether an append-only file is kept.";
+    appendfsync: choice(&["everysec", "always", "no"]) = "everysec", Live, [], "When the append-only file is synced.";
+    appendfilename: text(kind::append_file_name) = "appendonly.aof", Fixed, [], "Beginning of the names of the append-only files.";
+    appenddirname: text(kind::directory_name) = "appendonlydir", Fixed, [], "Folder of the append-only files, in dir.";
+    no_appendfsync_on_rewrite: bool() = "no", Live, [], "Whether the append-only file is not synced while it is rewritten.";
+    auto_aof_rewrite_percentage: int(0, INT) = "100", Live, [], "Growth of the append-only file that has it rewritten.";
+    auto_aof_rewrite_min_size: memory(0, LONG_BYTES) = "64mb", Live, [], "Size from which the append-only file is rewritten by itself.";
+    aof_load_truncated: bool() = "yes", Live, [], "Whether an append-only file that ends in the midst of a command is loaded.";
+    aof_load_corrupt_tail_max_size: int(0, LONG) = "0", Live, [], "Bytes at the end of the append-only file that may be no commands.";
+    aof_rewrite_incremental_fsync: bool() = "yes", Live, [], "A rewrite is always synced as it grows (no effect).";
+    aof_timestamp_enabled: bool() = "no", Live, [], "Whether the append-only file says when its commands ran.";
+    aof_use_rdb_preamble: bool() = "yes", Live, [], "Whether the base of the append-only file is a snapshot rather than commands.";
 
     // Replication.
     replicaof: special(Kind::ReplicaOf) = "", Fixed, ["slaveof"], "Host and port of the primary to replicate (no effect).";

@@ -23,7 +23,7 @@ pub(super) fn needs_locks(spec: &Spec, id: CommandId, args: Args<'_>) -> bool {
 /// What one command touches when `database` is selected.
 pub(super) fn of_command<'a>(services: &Services, database: usize, spec: &Spec, args: Args<'a>) -> Vec<Lock<'a>> {
     let named = || args.argv().filter_map(|argument| database_named(services, argument));
-    let keys = || spec.key_positions(args.argc()).filter_map(|(at, _)| args.at(at));
+    let keys = || spec.key_positions(args.argc(), move |at| args.at(at)).filter_map(|(at, _)| args.at(at));
     match spec.reach {
         Reach::Keys => keys().map(|key| Lock::Key(database, key)).collect(),
         // An argument that is no index but reads as one locks a shard too many, which does no harm.

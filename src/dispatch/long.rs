@@ -42,7 +42,7 @@ fn looks_at_much(services: &Services, session: &Session, spec: &Spec, args: Args
     }
     // Nothing is read, so it matters to nobody what time it is.
     let mut store = services.keyspace.database(session.database, UnixMillis(0));
-    match spec.key_positions(args.argc()).next() {
+    match spec.key_positions(args.argc(), |at| args.at(at)).next() {
         None => store.len() > LONG,
         Some((at, _)) => args.at(at).is_some_and(|key| store.is_long(key)),
     }

@@ -17,7 +17,7 @@ pub(super) fn remembers(session: &Session, spec: &Spec) -> bool {
 /// Lets a command that has run be remembered and shown.
 pub(super) fn after(ctx: &Context<'_>, spec: &Spec, args: Args<'_>) {
     if remembers(ctx.session, spec) {
-        let keys = spec.key_positions(args.argc()).filter_map(|(at, _)| args.at(at));
+        let keys = spec.key_positions(args.argc(), |at| args.at(at)).filter_map(|(at, _)| args.at(at));
         ctx.services.changes.tracking.remember(&ctx.session.client, keys);
     }
     if !spec.flags.intersects(CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN) {

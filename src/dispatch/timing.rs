@@ -62,7 +62,7 @@ fn look(
     let event = if flags.contains(CommandFlags::FAST) { FAST_COMMAND } else { COMMAND };
     services.note_latency(event, nanoseconds);
     if services.hot_keys.is_active() {
-        let keys = command.spec.key_positions(args.argc()).filter_map(|(at, _)| args.at(at));
+        let keys = command.spec.key_positions(args.argc(), |at| args.at(at)).filter_map(|(at, _)| args.at(at));
         let bytes = (request_bytes(args) + replied) as u64;
         services.hot_keys.note(session.client.id.0, keys, Cost { nanoseconds, bytes });
     }

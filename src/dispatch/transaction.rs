@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Command, Refusal, call, finish, locks, users};
+use super::{Command, EffectsEnd, Refusal, call, finish, locks, users};
 use crate::commands::table;
 use crate::handler::session::Transaction;
 use crate::handler::{Args, CommandError, Session, Spec};
@@ -15,6 +15,7 @@ pub(super) fn execute(services: &Services, session: &mut Session, reply: &mut Re
     let watched = session.watched.iter().map(|(database, key)| (*database, &**key));
     let wanted = locks::of_transaction(services, session.database, transaction, watched);
     let held = services.keyspace.lock(&wanted);
+    let _unit = EffectsEnd(services);
     // The time of the batch may be before others reclaimed some of what is due: the rest must be due here too.
     let now = services.clock.now();
     let mut is_expired = false;

@@ -11,6 +11,7 @@ use crate::base::clock::{Ticks, UnixMillis};
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
 use crate::services::acl::access::Access;
+use crate::services::append_only::Offset;
 use crate::services::clients::Client;
 use crate::services::pubsub::Subscriptions;
 use crate::services::stats::{CommandId, WorkerCounters};
@@ -32,15 +33,26 @@ pub enum Then {
     Block(Wait, Option<UnixMillis>),
 }
 
-/// What a blocked client waits for. As no replica ever answers, it waits in vain.
+/// What a blocked client waits for. As no replica ever answers, it waits for those in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// WAIT: replies how many replicas have confirmed.
     Replicas,
-    /// WAITAOF: replies whether the log is synced here, and on how many replicas.
-    AppendOnlyFile,
-    /// Either of a client that wants no reply.
-    Unheard,
+    /// WAITAOF: replies whether the log is synced here up to this place, and on how many replicas.
+    AppendOnlyFile(LogWait),
+    /// Either of a client that wants no reply, and what ends it.
+    Unheard(Option<LogWait>),
+}
+
+/// What WAITAOF waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogWait {
+    /// Up to where the log is to be synced.
+    pub end: Offset,
+    /// Whether it is waited for.
+    pub is_wanted: bool,
+    /// Whether that is all that is waited for.
+    pub is_all: bool,
 }
 
 /// Which replies the client wants (`CLIENT REPLY`).
@@ -113,6 +125,8 @@ pub struct Session {
     pub subscriptions: Subscriptions,
     /// Whether what the command has written are messages, which the client gets whatever replies it wants.
     pub has_pushed: bool,
+    /// Up to where the append-only file holds what the client has done; 0 if it has done nothing.
+    pub logged_up_to: Offset,
     /// Prepared HIMPORT fieldsets by name; they die with RESET and with the connection.
     pub fieldsets: HashMap<Box<[u8]>, Fieldset>,
 }
@@ -135,6 +149,7 @@ impl Session {
             watched: HashSet::new(),
             subscriptions: Subscriptions::default(),
             has_pushed: false,
+            logged_up_to: 0,
             fieldsets: HashMap::new(),
         }
     }

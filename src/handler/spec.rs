@@ -152,6 +152,18 @@ impl KeySpec {
     }
 }
 
+/// The keys of MIGRATE that its option KEYS lists, in place of the one at a fixed place if that is empty.
+fn listed_keys<'a>(argc: usize, specs: &[KeySpec], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<KeySpec> {
+    const OPTIONS_FROM: usize = 6;
+    let spec = *specs.first()?;
+    if !at(usize::try_from(spec.first).ok()?)?.is_empty() {
+        return None;
+    }
+    let is_word = |place: &usize| at(*place).is_some_and(|word| word.eq_ignore_ascii_case(b"keys"));
+    let first = i16::try_from((OPTIONS_FROM..argc).find(is_word)? + 1).ok()?;
+    Some(KeySpec { first, last: -1, ..spec })
+}
+
 /// Which data a command touches: what EXEC, and the command itself if it touches several places, must lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -222,10 +234,16 @@ impl Spec {
         self.flags.contains(CommandFlags::NOT_QUEUED)
     }
 
-    /// Where all keys are in a request of `argc` arguments, with what is done to them.
-    pub fn key_positions(&self, argc: usize) -> impl Iterator<Item = (usize, KeySpec)> + Clone + use<> {
+    /// Where all keys are in a request of `argc` arguments, which `at` gives, with what is done to them.
+    pub fn key_positions<'a, A: Fn(usize) -> Option<&'a [u8]>>(
+        &self,
+        argc: usize,
+        at: A,
+    ) -> impl Iterator<Item = (usize, KeySpec)> + Clone + use<A> {
+        let listed =
+            if self.flags.contains(CommandFlags::MOVABLEKEYS) { listed_keys(argc, self.keys, at) } else { None };
         let in_spec = move |keys: &KeySpec| {
-            let keys = *keys;
+            let keys = listed.unwrap_or(*keys);
             // A shard channel stands where a key would, so that cluster clients find the right node.
             let are_keys = !keys.flags.contains(KeyFlags::NOT_KEY);
             keys.positions(argc).filter(move |_| are_keys).map(move |at| (at, keys))
@@ -239,12 +257,14 @@ impl Spec {
         id: CommandId,
         args: Args<'a>,
         users: &Users,
-    ) -> Request<impl Fn(usize) -> Option<&'a [u8]>, impl Iterator<Item = (usize, Permissions)> + Clone + use<>> {
+    ) -> Request<impl Fn(usize) -> Option<&'a [u8]>, impl Iterator<Item = (usize, Permissions)> + Clone + use<'a>> {
         let is_for_all = self.flags.contains(CommandFlags::NO_AUTH);
         Request {
             command: if is_for_all { None } else { Some(users.known().served(id, args.at(1))) },
             at: move |position| args.at(position),
-            keys: self.key_positions(args.argc()).map(|(at, keys)| (at, keys.flags.permissions())),
+            keys: self
+                .key_positions(args.argc(), move |at| args.at(at))
+                .map(|(at, keys)| (at, keys.flags.permissions())),
             channels: self.channels.positions(args.argc()),
             are_patterns: self.channels == Channels::EachPattern,
         }

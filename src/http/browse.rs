@@ -11,7 +11,7 @@ use super::visitor::Visitor;
 use crate::base::clock::UnixMillis;
 use crate::base::glob;
 use crate::base::number::parse_u64;
-use crate::store::{HashView, KeyExpiry, ScanCursor, Value};
+use crate::store::{Encoding, HashView, KeyExpiry, ScanCursor, Value};
 
 /// Keys or fields of a page, at most.
 const MOST_ON_A_PAGE: usize = 500;
@@ -128,7 +128,7 @@ fn describe_key(visitor: &mut Visitor<'_>, database: usize, key: &[u8]) -> Optio
         }
     }
     if visitor.may(&[b"object", b"encoding", key]) {
-        line["encoding"] = visitor.database(database).encoding(key).into();
+        line["encoding"] = visitor.database(database).encoding(key).map(Encoding::name).into();
     }
     if visitor.may(&[b"memory", b"usage", key]) {
         line["bytes"] = visitor.database(database).memory_usage(key, SAMPLES).into();

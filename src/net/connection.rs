@@ -16,9 +16,10 @@ use super::work::{Stop, Work};
 use crate::base::clock::UnixMillis;
 use crate::dispatch::leave;
 use crate::handler::Session;
-use crate::handler::session::{Then, Wait};
+use crate::handler::session::{LogWait, Then, Wait};
 use crate::services::Services;
 use crate::services::acl::log::{Event, Reason};
+use crate::services::append_only::Phase;
 use crate::services::clients::Client;
 use crate::services::mailbox::Unblock;
 use crate::services::stats::WorkerCounters;
@@ -138,10 +139,7 @@ impl<S: Stream> Connection<S> {
                 self.close(work).await?;
                 return Ok(false);
             }
-            Then::Shutdown => {
-                work.services.request_shutdown();
-                return Ok(false);
-            }
+            Then::Shutdown => return Ok(false),
             Then::Block(wait, until) => return self.block(work, wait, until).await,
         }
         if stop == Stop::Paused { self.sit_out_pause(work).await } else { Ok(true) }
@@ -203,7 +201,12 @@ impl<S: Stream> Connection<S> {
         work.session.client.mailbox.take_unblock();
         work.session.client.blocked.store(true, Ordering::Release);
         let how = loop {
-            match self.wait(work, until).await? {
+            let services = Arc::clone(&work.services);
+            let woken = tokio::select! {
+                () = poll_fn(|cx| poll_log(&services, wait, cx)) => break Unblock::Timeout,
+                woken = self.wait(work, until) => woken?,
+            };
+            match woken {
                 Woken::Gone => return Ok(false),
                 Woken::Deadline => break Unblock::Timeout,
                 Woken::Bytes => {}
@@ -222,16 +225,21 @@ impl<S: Stream> Connection<S> {
         };
         work.session.client.blocked.store(false, Ordering::Release);
         match (how, wait) {
-            (_, Wait::Unheard) => {}
+            (_, Wait::Unheard(_)) => {}
             (Unblock::Error, _) => {
                 const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
                 work.session.counters.count_error(UNBLOCKED.as_bytes());
                 work.reply.error(UNBLOCKED);
             }
             (Unblock::Timeout, Wait::Replicas) => work.reply.integer(0),
-            (Unblock::Timeout, Wait::AppendOnlyFile) => {
+            (Unblock::Timeout, Wait::AppendOnlyFile(LogWait { is_wanted: true, .. }))
+                if work.services.append_only.phase() == Phase::Off =>
+            {
+                work.reply.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+            }
+            (Unblock::Timeout, Wait::AppendOnlyFile(LogWait { end, .. })) => {
                 work.reply.array(2);
-                work.reply.integer(0);
+                work.reply.integer(i64::from(work.services.append_only.is_acknowledged(end)));
                 work.reply.integer(0);
             }
         }
@@ -249,7 +257,12 @@ impl<S: Stream> Connection<S> {
 
     /// Sends what has been written, unless the client is killed meanwhile, or it may gather.
     async fn send(&mut self, work: &mut Work, unread: Unread) -> std::io::Result<()> {
-        if !self.has_unsent(work) {
+        let (has_unsent, log) = (self.has_unsent(work), &work.services.append_only.log);
+        // Who wants no replies must not run ahead of the disk either.
+        if log.holds_replies() && (has_unsent || log.is_far_behind()) {
+            wait_for_log(work).await?;
+        }
+        if !has_unsent {
             return Ok(());
         }
         if !work.bound_output() {
@@ -291,6 +304,31 @@ impl<S: Stream> Connection<S> {
         work.all_sent();
         Poll::Ready(Ok(()))
     }
+}
+
+/// Ready when the log has got where a wait for it alone ends, or there is no log any more.
+fn poll_log(services: &Services, wait: Wait, cx: &mut Context<'_>) -> Poll<()> {
+    match wait {
+        Wait::AppendOnlyFile(LogWait { end, is_wanted: true, is_all })
+        | Wait::Unheard(Some(LogWait { end, is_wanted: true, is_all })) => {
+            services.append_only.poll_acknowledged(cx, Some(end).filter(|_| is_all))
+        }
+        _ => Poll::Pending,
+    }
+}
+
+/// Waits until what the replies may show is on the disk, with `appendfsync always`, or until the disk has caught up.
+#[cold]
+async fn wait_for_log(work: &Work) -> std::io::Result<()> {
+    let (log, mailbox) = (&work.services.append_only.log, &work.session.client.mailbox);
+    let seen = log.appended();
+    poll_fn(|cx| {
+        if mailbox.is_closed() {
+            return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
+        }
+        log.poll_release(cx, seen, work.session.logged_up_to).map(Ok)
+    })
+    .await
 }
 
 /// What happens to replies that the client does not read.

@@ -12,6 +12,7 @@ use crate::handler::session::Then;
 use crate::handler::{Args, Session};
 use crate::resp::decode::{DecodeLimits, Decoder, ProtocolError};
 use crate::resp::reply::{ReplyWriter, RespVersion};
+use crate::services::append_only::Log;
 use crate::services::clients::FREE_OUTPUT;
 use crate::services::{Services, eviction, limits};
 
@@ -262,6 +263,7 @@ impl Work {
     pub(super) fn execute(&mut self) -> Stop {
         spare::lend_reply(&mut self.reply);
         let now = self.services.clock.now();
+        Log::begin_batch();
         if self.decoder.has_waiting() {
             self.session.timed_from = self.services.ticker.read();
         }
@@ -299,8 +301,18 @@ impl Work {
             commands += 1;
         };
         self.services.changes.tracking.broadcast();
+        self.note_logged();
         self.account(commands, now);
         stop
+    }
+
+    /// Lets what has been logged by this thread be written.
+    #[inline]
+    fn note_logged(&mut self) {
+        if let Some(end) = Log::own_end() {
+            self.session.logged_up_to = end;
+            self.services.changes.log.kick();
+        }
     }
 
     /// Makes sure that the next request is decoded if it is there, and a batch behind it. What the batch will touch is on
@@ -359,9 +371,11 @@ impl Work {
             let now = self.services.clock.now();
             self.session.timed_from = self.services.ticker.read();
             let call = (Args::new(bytes, ranges), now, Where::Aside);
+            Log::begin_batch();
             dispatch(&self.services, &mut self.session, &mut self.reply, call);
             self.decoder.step();
             self.services.changes.tracking.broadcast();
+            self.note_logged();
         }
         let aside = std::mem::replace(&mut self.session.counters, counters);
         self.session.counters.absorb(&aside);

@@ -27,6 +27,9 @@ const LOOK_AT_TEMPLATES_EVERY: Duration = Duration::from_secs(5);
 /// How often it looks for clients that idle, or take too much.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it looks whether the append-only file is to be rewritten.
+const REWRITE_EVERY: Duration = Duration::from_millis(100);
+
 /// How often it looks how much goes on.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -43,6 +46,9 @@ pub(super) fn start(services: &Arc<Services>) -> io::Result<()> {
         services.watch_latency(latency::TEMPLATE_CYCLE, || services.keyspace.give_up_rare_templates());
     })?;
     repeat(services, "stats", SAMPLE_EVERY, sample)?;
+    // These wait by themselves.
+    repeat(services, "snapshots", Duration::ZERO, Services::save_what_is_due)?;
+    repeat(services, "aof-rewrite", Duration::ZERO, |services| services.rewrite_append_only(REWRITE_EVERY))?;
     repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))?;
     Ok(())
 }
@@ -79,7 +85,8 @@ fn evict(services: &Services) {
 fn expire(services: &Services) {
     services.keyspace.set_limits(hash_limits(&services.config));
     services.memory.sample(services.clock.now());
-    if services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
+    let is_loading = services.persistence.is_loading();
+    if !is_loading && services.keyspace.active_expire() && services.pause.mode(services.clock.now()).is_none() {
         let started = Instant::now();
         let now = services.clock.now();
         let is_cut = services.watch_latency(latency::EXPIRE_CYCLE, || {
@@ -88,6 +95,7 @@ fn expire(services: &Services) {
         services.stats.expire_cycles_cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(0);
         services.stats.expire_nanoseconds.fetch_add(took, Ordering::Relaxed);
+        services.changes.log.kick();
         services.memory.tell(0);
         services.changes.tracking.broadcast();
     }

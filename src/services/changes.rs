@@ -8,7 +8,8 @@ use super::tracking::Tracking;
 use super::watch::Watches;
 use crate::base::clock::Clock;
 use crate::config::Config;
-use crate::store::{Change, ChangeLog, Event};
+use crate::persist::aof::log::Log;
+use crate::store::{Change, ChangeLog, Effect, Event};
 
 /// All who want to hear of changes.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Changes {
     pub notifications: Notifications,
     /// CLIENT TRACKING.
     pub tracking: Tracking,
+    /// The append-only file.
+    pub log: Arc<Log>,
 }
 
 impl Changes {
@@ -28,6 +31,7 @@ impl Changes {
             watches: Watches::default(),
             notifications: Notifications::new(Arc::clone(config), Arc::clone(pubsub)),
             tracking: Tracking::new(Arc::clone(config), Arc::clone(clock)),
+            log: Arc::new(Log::new(Arc::clone(config), Arc::clone(clock))),
         }
     }
 }
@@ -43,6 +47,14 @@ impl ChangeLog for Changes {
         if event.is_change() && !matches!(event, Event::Replaced | Event::New) {
             self.tracking.record(change);
         }
+    }
+
+    fn effect(&self, database: usize, effect: Effect<'_>) {
+        self.log.add(database, effect);
+    }
+
+    fn end_of_effects(&self) {
+        self.log.commit();
     }
 
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>> {

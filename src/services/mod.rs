@@ -1,6 +1,7 @@
 //! Server-wide passive state: who is connected, what has been counted. Acted on by commands and background tasks.
 
 pub mod acl;
+pub mod append_only;
 pub mod changes;
 pub mod clients;
 pub mod edge;
@@ -10,9 +11,11 @@ pub mod latency;
 pub mod limits;
 pub mod mailbox;
 pub mod memory;
+pub mod migration;
 pub mod monitor;
 pub mod notify;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 pub mod renames;
 pub mod secrets;
@@ -28,9 +31,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, Ticker, UnixMillis};
-use crate::config::{Config, RewriteError, Rewriting};
+use crate::config::{Config, RewriteError, Rewriting, Shutdown};
+use crate::persist::disk::FileSystem;
 use crate::store::{ChangeLog, EvictionSettings, HashLimits, Keyspace};
 use acl::{Acl, Categories};
+use append_only::AppendOnly;
 use changes::Changes;
 use clients::Clients;
 use edge::{Edge, Log, Refused};
@@ -40,6 +45,7 @@ use latency::LatencyMonitor;
 use memory::MemoryGauge;
 use monitor::Monitors;
 use pause::Pause;
+use persistence::Persistence;
 use pubsub::PubSub;
 use renames::Renames;
 use slow_log::SlowLog;
@@ -50,6 +56,9 @@ pub const REDIS_VERSION: &str = "8.10.0";
 
 /// hashd's own version.
 pub const HASHD_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Loads the append-only file into the data, which is empty.
+pub type LoadLog = fn(&Services) -> Result<(), String>;
 
 /// Everything server-wide that a handler may need.
 #[derive(Debug)]
@@ -68,6 +77,8 @@ pub struct Services {
     pub clients: Clients,
     /// Who hears of changes of the data.
     pub changes: Arc<Changes>,
+    /// The append-only file.
+    pub append_only: AppendOnly,
     /// Channels and who listens to them.
     pub pubsub: Arc<PubSub>,
     /// CLIENT PAUSE.
@@ -76,6 +87,8 @@ pub struct Services {
     pub monitors: Monitors,
     /// Counters.
     pub stats: Stats,
+    /// What is kept in files.
+    pub persistence: Persistence,
     /// The calls that took longest of late.
     pub slow_log: SlowLog,
     /// What took long, and when.
@@ -92,6 +105,8 @@ pub struct Services {
     pub started_at: UnixMillis,
     /// 40 hexadecimal digits that name this run of the server.
     pub run_id: String,
+    /// How the server is to be stopped.
+    pub shutdown_as: Mutex<Shutdown>,
     /// Set when the server is to stop; `server.rs` waits on it.
     pub shutdown: tokio::sync::Notify,
     /// `rename-command`
@@ -100,6 +115,8 @@ pub struct Services {
     pub configuring: Mutex<()>,
     /// When the log last warned of a client that speaks HTTP.
     warned_of_attack_at: AtomicI64,
+    /// Loads the append-only file into the data.
+    log_loader: OnceLock<LoadLog>,
     edge: OnceLock<Weak<dyn Edge>>,
     /// What is logged to, if its level can be changed.
     pub log: Option<Box<dyn Log>>,
@@ -126,6 +143,7 @@ impl Services {
         changes.notifications.apply_configuration(&keyspace);
         keyspace.set_eviction(eviction_settings(&config));
         keyspace.report_changes_to(Arc::clone(&changes) as Arc<dyn ChangeLog>);
+        let append_only = AppendOnly::new(Arc::clone(&config), Arc::clone(&changes.log), Arc::new(FileSystem));
         let services = Self {
             acl: Acl::new(Arc::clone(&config), commands),
             config,
@@ -133,11 +151,13 @@ impl Services {
             clock,
             ticker: Ticker::default(),
             clients: Clients::default(),
+            append_only,
             changes,
             pubsub,
             pause: Pause::default(),
             monitors: Monitors::default(),
             stats: Stats::new(commands.iter().map(|(name, _)| *name).collect()),
+            persistence: Persistence::new(started_at),
             slow_log: SlowLog::default(),
             latency: LatencyMonitor::default(),
             hot_keys: HotKeys::default(),
@@ -146,10 +166,12 @@ impl Services {
             evictions: Evictions::default(),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
+            shutdown_as: Mutex::default(),
             shutdown: tokio::sync::Notify::new(),
             renames: Renames::default(),
             configuring: Mutex::default(),
             warned_of_attack_at: AtomicI64::new(i64::MIN),
+            log_loader: OnceLock::new(),
             edge: OnceLock::new(),
             log: None,
             ready: AtomicBool::new(false),
@@ -180,6 +202,12 @@ impl Services {
         if threshold > 0 && milliseconds >= threshold {
             self.latency.add(event, milliseconds, self.clock.now());
         }
+    }
+
+    /// Says who loads the append-only file, whose commands only those above can run.
+    pub fn load_log_by(&self, load: LoadLog) {
+        // There is one for as long as the server runs.
+        let _ = self.log_loader.set(load);
     }
 
     /// Does some work and notes if it has taken long.
@@ -221,6 +249,12 @@ impl Services {
         {
             log.set_level(self.config.loglevel());
         }
+        if changed.contains(&"appendfsync") {
+            self.changes.log.apply_configuration();
+        }
+        if changed.contains(&"appendonly") {
+            self.apply_appendonly().map_err(|error| Refused { parameter: "appendonly", why: error.to_string() })?;
+        }
         match self.edge.get().and_then(Weak::upgrade) {
             Some(edge) => edge.apply(changed),
             None => Ok(()),
@@ -254,7 +288,8 @@ impl Services {
     }
 
     /// Asks the server to stop.
-    pub fn request_shutdown(&self) {
+    pub fn request_shutdown(&self, how: Shutdown) {
+        *self.shutdown_as.lock() = how;
         if !self.asked_to_stop.swap(true, Ordering::AcqRel) {
             self.shutdown.notify_waiters();
             self.shutdown.notify_one();

@@ -82,6 +82,7 @@ fn describe(event: Event) -> Option<(&'static str, KeyspaceEvents)> {
         Event::Evicted => ("evicted", KeyspaceEvents::EVICTED),
         Event::RenameFrom => ("rename_from", KeyspaceEvents::GENERIC),
         Event::RenameTo => ("rename_to", KeyspaceEvents::GENERIC),
+        Event::Restore => ("restore", KeyspaceEvents::GENERIC),
         Event::CopyTo => ("copy_to", KeyspaceEvents::GENERIC),
         Event::MoveFrom => ("move_from", KeyspaceEvents::GENERIC),
         Event::MoveTo => ("move_to", KeyspaceEvents::GENERIC),

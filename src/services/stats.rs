@@ -73,6 +73,8 @@ pub struct Counts<C> {
     pub hits: C,
     /// Lookups that did not.
     pub misses: C,
+    /// Changes of the data, as save points count them.
+    pub changes: C,
     commands: Box<[CommandCounts<C>]>,
 }
 
@@ -105,6 +107,7 @@ impl<C> Counts<C> {
             error_replies: change(&self.error_replies, &other.error_replies),
             hits: change(&self.hits, &other.hits),
             misses: change(&self.misses, &other.misses),
+            changes: change(&self.changes, &other.changes),
             commands: self.commands.iter().zip(&other.commands).map(|(mine, theirs)| combine(mine, theirs)).collect(),
         }
     }
@@ -231,6 +234,11 @@ impl Stats {
     /// The full name of a command (`client|setname`).
     pub fn command_name(&self, id: CommandId) -> Option<&'static str> {
         self.names.get(usize::from(id.0)).copied()
+    }
+
+    /// Changes of the data since the server was started.
+    pub fn changes(&self) -> u64 {
+        self.workers.lock().iter().map(|worker| worker.changes.get()).sum()
     }
 
     /// What all workers have counted since the last [`Stats::reset`].

@@ -17,8 +17,24 @@ bitflags::bitflags! {
         const FIELDS = 1 << 3;
         /// Lookups of missing keys are wanted too.
         const MISSES = 1 << 4;
+        /// The effects of every change are wanted, to be logged.
+        const LOG = 1 << 5;
         /// Access clocks tell of writes, so it must be known what an edit has changed; nobody hears of it.
         const WRITES = 1 << 7;
+    }
+}
+
+impl Interest {
+    /// Whether it must be known what an edit has changed, apart from its effects.
+    #[inline]
+    pub fn is_in_edits(self) -> bool {
+        self.intersects(Self::LOG.complement())
+    }
+
+    /// Whether anybody wants to hear of changes, apart from their effects.
+    #[inline]
+    pub fn is_in_events(self) -> bool {
+        self.intersects(Self::LOG.union(Self::WRITES).complement())
     }
 }
 
@@ -55,6 +71,8 @@ pub enum Event {
     RenameFrom,
     /// `rename_to`
     RenameTo,
+    /// `restore`
+    Restore,
     /// `copy_to`
     CopyTo,
     /// `move_from`
@@ -93,10 +111,49 @@ pub struct Change<'a> {
     pub now: UnixMillis,
 }
 
+/// What a change does to the data, in terms that do not depend on when and on what it is done again: times are absolute,
+/// sums are their results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect<'a> {
+    /// A field has this value, and no expiry.
+    Set(&'a [u8], &'a [u8], &'a [u8]),
+    /// A field has this value, and keeps its expiry.
+    SetKeepingExpiry(&'a [u8], &'a [u8], &'a [u8]),
+    /// A field is gone, and the key with its last field.
+    Remove(&'a [u8], &'a [u8]),
+    /// A field expires then.
+    ExpireField(&'a [u8], &'a [u8], UnixMillis),
+    /// A field has no expiry any more.
+    PersistField(&'a [u8], &'a [u8]),
+    /// The key is gone.
+    Delete(&'a [u8]),
+    /// The key expires then.
+    Expire(&'a [u8], UnixMillis),
+    /// The key has no expiry any more.
+    Persist(&'a [u8]),
+    /// The key is called otherwise, in place of what was called so.
+    Rename(&'a [u8], &'a [u8]),
+    /// The key is in another database as well, or under another name, in place of what was there.
+    Copy(&'a [u8], &'a [u8], usize),
+    /// The key is in another database.
+    Move(&'a [u8], usize),
+    /// The database is empty.
+    Flush,
+    /// Two databases have been exchanged.
+    Swap(usize, usize),
+}
+
 /// Hears of every change while there is [`Interest`]. It is called with shards locked: it must not call the store.
 pub trait ChangeLog: std::fmt::Debug + Send + Sync {
     /// A key has changed.
     fn record(&self, change: &Change<'_>);
+
+    /// A change has this effect on a database. All effects until [`ChangeLog::end_of_effects`] belong together; they come
+    /// from one thread, with all shards concerned locked.
+    fn effect(&self, database: usize, effect: Effect<'_>);
+
+    /// The effects since the last time are complete; the shards are still locked.
+    fn end_of_effects(&self);
 
     /// The keys of a database that somebody watches.
     fn watched_keys(&self, database: usize) -> Vec<Box<[u8]>>;

@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 
 use super::access::{AccessClock, ClockKind, Use};
-use super::change::{Change, Event, EventList, Interest};
+use super::change::{Effect, Event};
 use super::entry::{Body, Record, TableRecord};
 use super::expire::Footprint;
 use super::hash::{Access, HashEdit, HashView};
+use super::image::Encoding;
 use super::keyspace::{DatabaseData, Held, Keyspace, LockedShards, Removed, SHARDS, Shard, ShardIndex};
 use super::position::Position;
+use super::report::Fate;
 use crate::base::clock::UnixMillis;
 
 /// When a key expires.
@@ -57,8 +59,11 @@ pub struct Database<'a> {
     pub(super) place: usize,
     pub(super) index: usize,
     pub(super) now: UnixMillis,
+    /// The time of accesses, as access clocks will tell it.
+    accessed_at: UnixMillis,
     touch: bool,
     lookups: Cell<Lookups>,
+    changes: Cell<u64>,
     /// Shards that are locked already.
     held: Option<&'a dyn Held>,
     /// The client who acts; 0 is the server itself.
@@ -77,7 +82,25 @@ pub struct Lookups {
 impl<'a> Database<'a> {
     pub(super) fn new(keyspace: &'a Keyspace, index: usize, now: UnixMillis) -> Self {
         let (place, data) = keyspace.data(index);
-        Self { keyspace, data, place, index, now, touch: true, lookups: Cell::default(), held: None, origin: 0 }
+        let (lookups, changes) = (Cell::default(), Cell::new(0));
+        Self {
+            keyspace,
+            data,
+            place,
+            index,
+            now,
+            accessed_at: now,
+            touch: true,
+            lookups,
+            changes,
+            held: None,
+            origin: 0,
+        }
+    }
+
+    /// Sets access clocks to `now`, whatever the time of the changes is.
+    pub fn set_access_time(&mut self, now: UnixMillis) {
+        self.accessed_at = now;
     }
 
     /// The index by which the database was asked for.
@@ -85,9 +108,23 @@ impl<'a> Database<'a> {
         self.index
     }
 
+    /// The time at which it is looked at.
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
     /// How the lookups of reading commands have gone.
     pub fn lookups(&self) -> Lookups {
         self.lookups.get()
+    }
+
+    /// How many changes have been made, counted as Redis does for its save points.
+    pub fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    pub(super) fn count_changes(&self, count: u64) {
+        self.changes.set(self.changes.get() + count);
     }
 
     fn count_lookup(&self, count: impl FnOnce(&mut Lookups)) {
@@ -219,7 +256,9 @@ impl<'a> Database<'a> {
         let removed = self.with_record(key, |this, shard, hash| {
             this.live(shard, hash, key)?;
             let record = this.take(shard, hash, key);
+            this.count_changes(1);
             this.record(key, Event::Del, &[]);
+            this.log(Effect::Delete(key));
             record
         });
         removed.map(|record| self.dispose(record)).is_some()
@@ -255,16 +294,19 @@ impl<'a> Database<'a> {
                 this.note_use(record, Use::Read);
                 return false;
             }
+            this.count_changes(1);
             if at <= this.now {
                 if let Some(record) = this.take(shard, hash, key) {
                     this.dispose(record);
                 }
                 this.record(key, Event::Del, &[]);
+                this.log(Effect::Delete(key));
                 return true;
             }
             this.change_key_expiry(record, hash, Some(at));
             this.note_use(record, Use::Write);
             this.record(key, Event::Expire, &[]);
+            this.log(Effect::Expire(key, at));
             true
         })
     }
@@ -276,22 +318,27 @@ impl<'a> Database<'a> {
             let had = record.key_expiry().is_some();
             this.note_use(record, if had { Use::Write } else { Use::Read });
             if had {
+                this.count_changes(1);
                 this.change_key_expiry(record, hash, None);
                 this.record(key, Event::Persist, &[]);
+                this.log(Effect::Persist(key));
             }
             had
         })
     }
 
     fn change_key_expiry(&self, record: &mut Record, hash: u64, expiry: Option<UnixMillis>) {
+        self.before_change_of(record, hash);
         let before = Footprint::of(record);
         record.set_key_expiry(expiry);
         self.data.account(shard_of(hash), hash, before, Footprint::of(record));
     }
 
     /// The encoding that Redis would use for the hash; does not move the access clock.
-    pub fn encoding(&mut self, key: &[u8]) -> Option<&'static str> {
-        self.with_record(key, |this, shard, hash| this.live(shard, hash, key).map(|record| record.encoding()))
+    pub fn encoding(&mut self, key: &[u8]) -> Option<Encoding> {
+        self.with_record(key, |this, shard, hash| {
+            this.live(shard, hash, key).map(|record| Encoding::of_flags(record.flags()))
+        })
     }
 
     /// Seconds since the last access, or the last write if that is what access clocks tell; does not move the clock.
@@ -340,14 +387,16 @@ impl<'a> Database<'a> {
     #[inline]
     fn move_clock(&self, record: &mut Record, usage: Use) {
         match self.keyspace.eviction.clock_kind() {
-            ClockKind::Use => record.set_access(AccessClock::at(self.now)),
-            _ => record.set_access(record.access().moved(self.keyspace.eviction.clock_rules(), usage, self.now)),
+            ClockKind::Use => record.set_access(AccessClock::at(self.accessed_at)),
+            _ => {
+                record.set_access(record.access().moved(self.keyspace.eviction.clock_rules(), usage, self.accessed_at));
+            }
         }
     }
 
     /// The access clock of a record that is new here.
     pub(super) fn fresh_clock(&self) -> AccessClock {
-        AccessClock::fresh(self.keyspace.eviction.clock_kind(), self.now)
+        AccessClock::fresh(self.keyspace.eviction.clock_kind(), self.accessed_at)
     }
 
     /// Number of keys, those included that are due but not yet reclaimed.
@@ -382,11 +431,13 @@ impl<'a> Database<'a> {
 
     /// The circumstances of an access to a hash whose shard is locked: who wants to hear of it is known only then.
     pub(super) fn access(&self) -> Access<'a> {
+        let interest = self.keyspace.interest();
         Access {
             now: self.now,
             fresh: self.fresh_clock(),
             hasher: &self.keyspace.hasher,
-            interest: self.keyspace.interest(),
+            interest,
+            log: self.keyspace.effect_log(interest).map(|log| (log, self.index)),
             show_due: self.keyspace.show_due(),
             found_due: RefCell::new(Vec::new()),
         }
@@ -442,30 +493,19 @@ impl<'a> Database<'a> {
 
     /// Runs `work` with a shard locked.
     pub(super) fn with_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
-        let Some(held) = self.held else { return self.data.with_shard(shard, work) };
+        let Some(held) = self.held else {
+            return self.data.with_shard(shard, |shard| {
+                let result = work(shard);
+                // Who holds shards for longer says by itself when its effects are complete.
+                self.keyspace.end_effects();
+                result
+            });
+        };
         let Some(mut records) = held.shard(ShardIndex { place: self.place, shard }) else {
             debug_assert!(false, "a shard is touched that was not locked beforehand");
             return self.data.with_shard(shard, work);
         };
         work(&mut records)
-    }
-
-    /// Tells whoever wants to know of a change; the key's shard is locked.
-    pub(super) fn record(&self, key: &[u8], event: Event, fields: &[Box<[u8]>]) {
-        if (self.keyspace.interest() - Interest::WRITES).is_empty() {
-            return;
-        }
-        if let Some(log) = self.keyspace.change_log() {
-            let (origin, now) = (self.origin, self.now);
-            log.record(&Change { database: self.index, key, event, fields, origin, now });
-        }
-    }
-
-    /// Tells whoever wants to know that a key was asked for which is missing.
-    pub(super) fn record_miss(&self, key: &[u8]) {
-        if self.keyspace.interest().contains(Interest::MISSES) {
-            self.record(key, Event::Miss, &[]);
-        }
     }
 
     /// The record of a key, which is reclaimed instead if it is due.
@@ -474,17 +514,20 @@ impl<'a> Database<'a> {
         if !self.is_due(&entry.get().0) {
             return Some(&mut entry.into_mut().0);
         }
+        self.before_change_of(&entry.get().0, hash);
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
         self.dispose(record);
         self.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         self.record(key, Event::Expired, &[]);
+        self.log(Effect::Delete(key));
         None
     }
 
     /// Takes a record out of its shard.
     pub(super) fn take(&self, shard: &mut Shard, hash: u64, key: &[u8]) -> Option<Record> {
         let entry = shard.find_entry(hash, |(record, ())| record.key() == key).ok()?;
+        self.before_change_of(&entry.get().0, hash);
         let ((record, ()), _) = entry.remove();
         self.data.account(shard_of(hash), hash, Footprint::of(&record), Footprint::NONE);
         Some(record)
@@ -492,6 +535,7 @@ impl<'a> Database<'a> {
 
     /// Puts a record whose key is not there into its shard.
     pub(super) fn put(&self, shard: &mut Shard, hash: u64, record: Record) {
+        self.before_change(shard, hash, record.key());
         self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
         self.data.orders.add(shard_of(hash), hash);
         shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
@@ -510,6 +554,7 @@ impl<'a> Database<'a> {
             let mut edit = HashEdit::new(None, key, access, limits);
             let result = change(&mut edit);
             let events = edit.take_events();
+            self.count_changes(edit.changes());
             let created = edit.finish();
             let fate = if created.is_some() { Fate::Created } else { Fate::CreatedAndGone };
             if let Some(record) = created {
@@ -518,6 +563,7 @@ impl<'a> Database<'a> {
             self.record_edit(key, &events, fate);
             return result;
         };
+        self.before_change_of(record, hash);
         let before = Footprint::of(record);
         let mut edit = HashEdit::new(Some(&mut *record), key, access, limits);
         let result = change(&mut edit);
@@ -525,6 +571,7 @@ impl<'a> Database<'a> {
         let reclaimed = edit.reclaimed();
         let empty = edit.is_empty();
         let events = edit.take_events();
+        self.count_changes(edit.changes());
         edit.finish();
         if reclaimed > 0 {
             self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
@@ -539,31 +586,6 @@ impl<'a> Database<'a> {
         self.record_edit(key, &events, if empty { Fate::Gone } else { Fate::Kept });
         result
     }
-
-    /// Tells of the events of an edit, and of the key's coming and going around them.
-    fn record_edit(&self, key: &[u8], events: &EventList, fate: Fate) {
-        if events.is_empty() {
-            return;
-        }
-        if matches!(fate, Fate::Created | Fate::CreatedAndGone) {
-            self.record(key, Event::New, &[]);
-        }
-        for (event, fields) in events.iter() {
-            self.record(key, event, fields);
-        }
-        if matches!(fate, Fate::Gone | Fate::CreatedAndGone) {
-            self.record(key, Event::Del, &[]);
-        }
-    }
-}
-
-/// What an edit has made of its key.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Created,
-    Kept,
-    Gone,
-    CreatedAndGone,
 }
 
 /// The shard of a key, by its hash: in the order of positions.

@@ -10,6 +10,8 @@
 //! [`super::hash::packed`]. A big hash is a [`Table`] beside its key.
 #![expect(unsafe_code, reason = "a record is a user of the template whose number it holds")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::access::AccessClock;
 use super::hash::Value;
 use super::hash::packed::{self, Encoded, Entries, RawFields, ValuePlace};
@@ -38,6 +40,21 @@ bitflags::bitflags! {
         /// A template knows the fields; they have no expiries.
         const TEMPLATE = 1 << 5;
     }
+}
+
+/// Whether any hash has had an encoding for expiries since the process began.
+static EXPIRIES_NOTED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a hash has an encoding for expiries.
+pub(super) fn note_expiries() {
+    if !EXPIRIES_NOTED.load(Ordering::Relaxed) {
+        EXPIRIES_NOTED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether there may be hashes that have an encoding for expiries.
+pub(super) fn may_have_expiries() -> bool {
+    EXPIRIES_NOTED.load(Ordering::Relaxed)
 }
 
 /// One key with all that belongs to it.
@@ -453,6 +470,28 @@ impl Record {
         }
     }
 
+    /// A copy; that of a big hash shares its leaves.
+    pub(super) fn duplicate(&self) -> Self {
+        match self.0.content() {
+            Content::Bytes(bytes) => {
+                if let Some(id) = template_of(bytes) {
+                    id.add_user();
+                }
+                Self::of_bytes(bytes)
+            }
+            Content::Boxed(record) => Self::of_table(Box::new(record.clone())),
+        }
+    }
+
+    /// About how many bytes are copied by [`Record::duplicate`].
+    pub(super) fn copied_bytes(&self) -> usize {
+        const LEAF: usize = 64;
+        match self.0.content() {
+            Content::Bytes(bytes) => bytes.len() + LEAF,
+            Content::Boxed(record) => (record.table.leaf_count() + 1) * LEAF,
+        }
+    }
+
     /// The hash under another name, without copying a big one.
     pub(super) fn into_renamed(mut self, key: &[u8], hasher: &KeyHasher) -> Self {
         let Some(record) = self.table_mut() else { return self.renamed(key, hasher) };
@@ -469,18 +508,6 @@ impl Record {
             Content::Boxed(record) => {
                 size_class(size_of::<TableRecord>()) + size_class(record.key.len()) + record.table.memory(samples)
             }
-        }
-    }
-
-    /// The name of the encoding that Redis would use.
-    pub(super) fn encoding(&self) -> &'static str {
-        let flags = self.flags();
-        if flags.contains(RecordFlags::REPORT_HASHTABLE) {
-            "hashtable"
-        } else if flags.contains(RecordFlags::REPORT_EXPIRIES) {
-            "listpackex"
-        } else {
-            "listpack"
         }
     }
 }

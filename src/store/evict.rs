@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::access::{AccessClock, ClockKind, ClockRules};
-use super::change::{Event, Interest};
+use super::change::{Effect, Event, Interest};
 use super::database::{Database, shard_of};
 use super::due::DueIndex;
 use super::entry::Record;
@@ -278,6 +278,8 @@ impl Keyspace {
             let key = record.key().to_vec();
             let record = database.take(shard, candidate.hash, &key);
             database.record(&key, Event::Evicted, &[]);
+            database.log(Effect::Delete(&key));
+            self.end_effects();
             record
         });
         removed.flatten().map(|record| database.dispose(record)).is_some()

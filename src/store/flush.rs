@@ -1,7 +1,7 @@
 //! FLUSHDB, FLUSHALL and SWAPDB: operations on whole databases. Their callers hold all shards concerned, for as long as
 //! it takes to take the tables out or to flip an index; what was removed is freed later, in the background.
 
-use super::change::{Event, Interest};
+use super::change::{Effect, Event, Interest};
 use super::database::Database;
 use super::keyspace::{Removed, SHARDS};
 
@@ -13,6 +13,7 @@ impl Database<'_> {
             let mut database = self.counterpart(index);
             if database.is_held() {
                 database.empty();
+                self.count_changes(database.changes());
             }
         }
         self.tell_flushed(None);
@@ -31,6 +32,10 @@ impl Database<'_> {
     }
 
     fn empty(&mut self) {
+        // Of FLUSHALL, too, each database by itself: one that came into use meanwhile is not emptied.
+        if !self.is_empty() {
+            self.log(Effect::Flush);
+        }
         if let Some(log) = self.keyspace.change_log().filter(|_| !self.keyspace.interest().is_empty()) {
             for key in log.watched_keys(self.index()) {
                 if self.exists_quietly(&key) {
@@ -38,13 +43,17 @@ impl Database<'_> {
                 }
             }
         }
+        self.count_changes(self.len() as u64);
         for index in 0..SHARDS {
             self.with_shard(index, |shard| {
-                if !shard.is_empty() {
-                    // What one takes stands for all: to look at each would be to wait for memory with everything locked.
-                    let each = shard.iter().next().map_or(0, |(record, ())| record.memory(1));
-                    let bytes = shard.allocation_size() + shard.len() * each;
-                    self.keyspace.bury(Removed::Shard(std::mem::take(shard)), bytes);
+                if shard.is_empty() {
+                    return;
+                }
+                // What one takes stands for all: to look at each would be to wait for memory with everything locked.
+                let each = shard.iter().next().map_or(0, |(record, ())| record.memory(1));
+                let bytes = shard.allocation_size() + shard.len() * each;
+                if let Some(records) = self.hand_over_all(index, std::mem::take(shard)) {
+                    self.keyspace.bury(Removed::Shard(records), bytes);
                 }
             });
         }
@@ -63,6 +72,8 @@ impl Database<'_> {
             }
         }
         self.keyspace.exchange(one, other);
+        self.log(Effect::Swap(one, other));
+        self.count_changes(1);
         for (index, key) in replaced {
             self.counterpart(index).record(&key, Event::Replaced, &[]);
         }

@@ -7,11 +7,12 @@
 use std::cell::{RefCell, RefMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 use parking_lot::lock_api::RwLockWriteGuard;
+use parking_lot::{Mutex, RwLock};
 
 use super::change::{ChangeLog, Interest};
 use super::database::Database;
@@ -22,6 +23,7 @@ use super::expire::ExpireStats;
 use super::hash::template;
 use super::position::{KeyHasher, Position};
 use super::scan_order::ScanOrders;
+use super::snapshot::Pending;
 use crate::base::clock::UnixMillis;
 
 /// Shards of each database. So many that the growth of one, which moves all its entries at once, stays far below a
@@ -193,6 +195,13 @@ pub struct Keyspace {
     max_listpack_value: AtomicUsize,
     active_expire: AtomicBool,
     show_due: AtomicBool,
+    /// Whether there is a snapshot, and what it has yet to read. Its lock is never held while one waits for shards.
+    pub(super) has_snapshot: AtomicBool,
+    pub(super) snapshot: RwLock<Option<Arc<Pending>>>,
+    /// Held by whoever begins a snapshot.
+    pub(super) beginning: Mutex<()>,
+    /// Held while a database comes into use.
+    pub(super) births: Mutex<()>,
     /// What has expired.
     pub stats: ExpireStats,
     /// What goes when memory is short.
@@ -215,6 +224,10 @@ impl Keyspace {
             max_listpack_value: AtomicUsize::new(limits.max_listpack_value),
             active_expire: AtomicBool::new(true),
             show_due: AtomicBool::new(false),
+            has_snapshot: AtomicBool::new(false),
+            snapshot: RwLock::default(),
+            beginning: Mutex::default(),
+            births: Mutex::default(),
             stats: ExpireStats::default(),
             eviction: Eviction::default(),
         }
@@ -255,6 +268,28 @@ impl Keyspace {
     /// Who hears of changes.
     pub(super) fn change_log(&self) -> Option<&dyn ChangeLog> {
         self.changes.get().map(|log| &**log)
+    }
+
+    /// Who logs effects, if `interest` says that they are.
+    #[inline]
+    pub(super) fn effect_log(&self, interest: Interest) -> Option<&dyn ChangeLog> {
+        if interest.contains(Interest::LOG) { self.change_log() } else { None }
+    }
+
+    /// Says that the effects of what has been done with the shards that are locked are complete.
+    #[inline]
+    pub fn end_effects(&self) {
+        if let Some(log) = self.effect_log(self.interest()) {
+            log.end_of_effects();
+        }
+    }
+
+    /// Does something while nobody can change anything.
+    pub fn with_everything_locked(&self, work: impl FnOnce()) {
+        // No database comes into use meanwhile.
+        let _births = self.births.lock();
+        let _held = self.lock(&[Lock::Everything]);
+        work();
     }
 
     /// Locks all of `wanted` in the one order that everybody follows, so that none waits for another in a circle.
@@ -318,7 +353,7 @@ impl Keyspace {
     }
 
     /// Whether the database holds, or has held, anything.
-    pub(super) fn is_used(&self, index: usize) -> bool {
+    pub fn is_used(&self, index: usize) -> bool {
         let place = self.order.get(index).map_or(0, |place| place.load(Ordering::Acquire));
         self.data.get(place).is_some_and(|data| data.get().is_some())
     }
@@ -401,9 +436,14 @@ impl Keyspace {
     }
 
     /// The data at a place, which is made when it is first asked for.
-    fn data_at(&self, place: usize) -> &DatabaseData {
+    pub(super) fn data_at(&self, place: usize) -> &DatabaseData {
+        /// Whoever begins a snapshot takes microseconds, unless it waits for shards that this thread holds.
+        const PATIENCE: Duration = Duration::from_millis(100);
         static NONE: OnceLock<DatabaseData> = OnceLock::new();
-        self.data.get(place).unwrap_or(&NONE).get_or_init(|| DatabaseData::new(&self.hasher))
+        self.data.get(place).unwrap_or(&NONE).get_or_init(|| {
+            let _birth = self.births.try_lock_for(PATIENCE);
+            DatabaseData::new(&self.hasher)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! RENAME, COPY and MOVE: operations on two keys, atomic because both shards are locked.
 
 use super::access::Use;
-use super::change::Event;
+use super::change::{Effect, Event};
 use super::database::Database;
 use super::entry::Record;
 use super::keyspace::Shard;
@@ -76,6 +76,7 @@ impl Database<'_> {
             };
             match done {
                 Some(Ok(replaced)) => {
+                    self.count_changes(1);
                     if let Some(record) = replaced {
                         self.dispose(record);
                     }
@@ -141,6 +142,11 @@ impl Pair<'_> {
 
     fn record(&self, source: Source) {
         let Self { this, target, from, to, .. } = *self;
+        this.log(match source {
+            Source::Stays => Effect::Copy(from, to, target.index),
+            Source::Goes if from == to => Effect::Move(from, target.index),
+            Source::Goes => Effect::Rename(from, to),
+        });
         // A key that takes another's place is new as well.
         target.record(to, Event::New, &[]);
         match source {

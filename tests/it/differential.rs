@@ -3,7 +3,7 @@
 //! `HASHD_SEED` is the seed of the first random program; a failure names the seed that brings it back.
 
 mod agree; // whether two replies agree, also where they are random
-mod keyspace; // all databases as lines of text
+pub mod keyspace; // all databases as lines of text
 pub mod program; // the random programs
 
 use crate::Case;

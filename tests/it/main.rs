@@ -14,9 +14,11 @@ mod server; // hashd and the oracles as child processes
 
 // The tests.
 mod acl; // users, their rules, and what happens when those change
+mod append_only; // the append-only file: what is in it, what it is loaded to, what happens to the disk
 mod clients; // what clients do to each other: KILL, PAUSE, UNBLOCK, MONITOR
 mod clients_rs; // what users write with the crate `redis`
 mod concurrency; // many connections at once
+mod crash; // kill -9 under load, again and again
 mod differential; // hashd against Redis and Valkey, byte for byte
 mod eviction; // maxmemory: who is refused, which keys go, who hears of it
 mod expiry; // short TTLs in real time
@@ -32,6 +34,7 @@ mod memory; // MEMORY and INFO memory
 mod model; // proptest programs against a BTreeMap
 mod network; // listeners and what CONFIG SET does to them, renamed commands, CONFIG REWRITE
 mod notifications; // keyspace events: the streams of hashd and Redis
+mod persistence; // snapshots: restarts, real servers, broken files and disks; MIGRATE
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
@@ -46,6 +49,8 @@ pub type Case = (&'static str, fn());
 
 const PLAIN: &[(&str, &[Case])] = &[
     ("acl", acl::CASES),
+    ("append_only", append_only::CASES),
+    ("crash", crash::CASES),
     ("clients", clients::CASES),
     ("clients_rs", clients_rs::CASES),
     ("concurrency", concurrency::CASES),
@@ -62,6 +67,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("memory", memory::CASES),
     ("model", model::CASES),
     ("network", network::CASES),
+    ("persistence", persistence::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),
@@ -72,11 +78,13 @@ const PLAIN: &[(&str, &[Case])] = &[
 
 const ORACLE: &[(&str, &[Case])] = &[
     ("acl", acl::ORACLE),
+    ("append_only", append_only::ORACLE),
     ("differential", differential::ORACLE),
     ("eviction", eviction::ORACLE),
     ("inside", inside::ORACLE),
     ("memory", memory::ORACLE),
     ("notifications", notifications::ORACLE),
+    ("persistence", persistence::ORACLE),
 ];
 
 fn main() {

@@ -3,7 +3,7 @@
 use crate::client::{Client, Protocol};
 use std::ffi::OsString;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::Mutex;
@@ -27,6 +27,8 @@ pub struct Server {
     /// Where it listens.
     pub port: u16,
     folder: PathBuf,
+    /// Whether the folder stays when the server goes.
+    keeps_folder: bool,
     kind: Kind,
 }
 
@@ -103,8 +105,29 @@ impl Server {
         panic!("{kind:?} does not start with {options:?}");
     }
 
+    /// Starts a server in a folder that is there, and stays.
+    pub fn start_in(kind: Kind, folder: &Path, options: &[&str]) -> Self {
+        for _ in 0..3 {
+            if let Some(mut server) = Self::try_start_in(kind, options, &Command::new, folder.to_owned()) {
+                server.keeps_folder = true;
+                return server;
+            }
+        }
+        let log = std::fs::read_to_string(folder.join("log")).unwrap();
+        panic!("{kind:?} does not start with {options:?}: {log}");
+    }
+
     fn try_start(kind: Kind, options: &[&str], make: &impl Fn(OsString) -> Command) -> Option<Self> {
-        let (port, folder) = (free_port(), scratch_folder());
+        Self::try_start_in(kind, options, make, scratch_folder())
+    }
+
+    fn try_start_in(
+        kind: Kind,
+        options: &[&str],
+        make: &impl Fn(OsString) -> Command,
+        folder: PathBuf,
+    ) -> Option<Self> {
+        let port = free_port();
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let child = make(program(kind))
             .args(["--port", &port.to_string(), "--save", "", "--enable-debug-command", "yes", "--loglevel", "warning"])
@@ -115,15 +138,17 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut server = Self { child, port, folder, kind };
+        let mut server = Self { child, port, folder, keeps_folder: false, kind };
         let give_up = Instant::now() + Duration::from_secs(15);
         while Instant::now() < give_up {
             if server.child.try_wait().unwrap().is_some() {
+                server.keeps_folder = true;
                 return None;
             }
-            if Client::connect(port, Protocol::Resp2)
-                .is_ok_and(|mut client| client.send(&["PING"]).is_ok() && client.reply().is_ok())
-            {
+            let is_ready = |mut client: Client| {
+                client.send(&["PING"]).is_ok() && client.reply().is_ok_and(|reply| !reply.starts_with(b"-LOADING"))
+            };
+            if Client::connect(port, Protocol::Resp2).is_ok_and(is_ready) {
                 return Some(server);
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -144,6 +169,12 @@ impl Server {
     /// A new connection in either protocol.
     pub fn connect(&self, protocol: Protocol) -> Client {
         Client::connect(self.port, protocol).unwrap()
+    }
+
+    /// Ends the process at once, as a failure would.
+    pub fn kill(mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 
     /// The process id.
@@ -197,7 +228,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-        drop(std::fs::remove_dir_all(&self.folder));
+        if !self.keeps_folder {
+            drop(std::fs::remove_dir_all(&self.folder));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("base", &["base"]),
     ("resp", &["resp"]),
     ("store", &["store"]),
+    ("persist", &["persist", "store", "resp"]),
     ("services", &["persist", "replication", "store", "resp", "services"]),
     ("handler", &["services", "store", "resp", "handler"]),
     ("commands", &["commands", "handler", "store", "services"]),

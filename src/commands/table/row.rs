@@ -27,6 +27,8 @@ pub(super) const RENAME_PAIR: &[KeySpec] = &[keys(1, 0, &[RW, ACCESS, DELETE]), 
 pub(super) const RENAMENX_PAIR: &[KeySpec] = &[keys(1, 0, &[RW, ACCESS, DELETE]), keys(2, 0, &[OW, INSERT])];
 pub(super) const COPY_PAIR: &[KeySpec] = &[keys(1, 0, &[RO, ACCESS]), keys(2, 0, &[OW, UPDATE])];
 pub(super) const RO_AT_2: &[KeySpec] = &[keys(2, 0, &[RO])];
+pub(super) const OW_UPDATE: &[KeySpec] = &[keys(1, 0, &[OW, UPDATE])];
+pub(super) const MIGRATE_KEY: &[KeySpec] = &[keys(3, 0, &[RW, ACCESS, DELETE])];
 pub(super) const OW_UPDATE_AT_2: &[KeySpec] = &[keys(2, 0, &[OW, UPDATE])];
 
 pub(super) const SHARD_CHANNEL: &[KeySpec] = &[keys(1, 0, &[KeyFlags::NOT_KEY])];
@@ -120,6 +122,11 @@ impl Row {
     /// For administrators.
     pub(super) const fn admin(self) -> Self {
         self.flag(CommandFlags::ADMIN).acl(Acl::ADMIN).acl(Acl::DANGEROUS)
+    }
+
+    /// For administrators by its categories alone.
+    pub(super) const fn admin_command(self) -> Self {
+        self.acl(Acl::ADMIN).acl(Acl::DANGEROUS)
     }
 
     /// Not allowed in scripts.

@@ -6,7 +6,7 @@ use super::template::Wanted;
 use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
-use crate::store::change::{Event, EventList};
+use crate::store::change::{Effect, Event, EventList};
 use crate::store::entry::{self, Body, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 
@@ -33,6 +33,13 @@ const PACKED_BYTES: usize = 4096;
 
 /// However high the limits of a listpack are set, beyond these the order of insertion is given up for speed.
 const MOST_PACKED_FIELDS: usize = 60_000;
+
+/// Whether a hash of so many fields and bytes is kept packed.
+pub(in crate::store) fn fits_packed(fields: usize, bytes: usize, is_hashtable: bool) -> bool {
+    let (most_fields, most_bytes) =
+        if is_hashtable { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, entry::MOST_PACKED_BYTES) };
+    fields <= most_fields && bytes <= most_bytes
+}
 
 /// What is to become the record, once it cannot be changed in its place.
 #[derive(Debug)]
@@ -61,6 +68,7 @@ pub struct HashEdit<'a> {
     /// Whether more pairs are being set than a listpack may hold.
     is_many: bool,
     template: Wanted,
+    changes: u64,
 }
 
 impl<'a> HashEdit<'a> {
@@ -71,7 +79,19 @@ impl<'a> HashEdit<'a> {
         limits: HashLimits,
     ) -> Self {
         let (events, set_event, template) = (EventList::default(), Event::HSet, Wanted::Often);
-        Self { slot, draft: None, key, access, limits, events, reclaimed: 0, set_event, is_many: false, template }
+        Self {
+            slot,
+            draft: None,
+            key,
+            access,
+            limits,
+            events,
+            reclaimed: 0,
+            set_event,
+            is_many: false,
+            template,
+            changes: 0,
+        }
     }
 
     /// What has been done so far, if anybody wants to know.
@@ -79,8 +99,14 @@ impl<'a> HashEdit<'a> {
         std::mem::take(&mut self.events)
     }
 
+    /// How many changes have been made, but for the removal of what was due.
+    pub(in crate::store) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     fn note(&mut self, event: Event, field: &[u8]) {
-        if !self.access.interest.is_empty() {
+        self.changes += u64::from(event != Event::HExpired);
+        if self.access.interest.is_in_edits() {
             self.events.add(event, field, self.access.interest);
         }
     }
@@ -94,7 +120,7 @@ impl<'a> HashEdit<'a> {
         self.remove_found_due();
         if self.is_empty() {
             self.reset();
-            if !self.access.interest.is_empty() {
+            if self.access.interest.is_in_edits() {
                 self.events.add_of_key(Event::Del);
                 self.events.add_of_key(Event::New);
             }
@@ -253,7 +279,20 @@ impl<'a> HashEdit<'a> {
         };
         self.after_set(value.len());
         self.note(self.set_event, field);
+        self.log_set(field, value, old);
         outcome
+    }
+
+    #[inline]
+    fn log_set(&self, field: &[u8], value: &[u8], old: OldExpiry) {
+        self.access.log(|| {
+            let expires = || self.view().find(field).is_some_and(|entry| entry.expiry.is_some());
+            if old == OldExpiry::Stays && expires() {
+                Effect::SetKeepingExpiry(self.key, field, value)
+            } else {
+                Effect::Set(self.key, field, value)
+            }
+        });
     }
 
     fn set_in_packed(
@@ -318,9 +357,7 @@ impl<'a> HashEdit<'a> {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
             unbound = true;
         }
-        let (most_fields, most_bytes) =
-            if unbound { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, entry::MOST_PACKED_BYTES) };
-        if count > most_fields || bytes > most_bytes {
+        if !fits_packed(count, bytes, unbound) {
             self.convert_to_table();
         }
     }
@@ -341,6 +378,7 @@ impl<'a> HashEdit<'a> {
         let removed = self.take_out(field);
         if removed {
             self.note(event, field);
+            self.access.log(|| Effect::Remove(self.key, field));
         }
         removed
     }
@@ -360,6 +398,7 @@ impl<'a> HashEdit<'a> {
         if self.is_missing() {
             return;
         }
+        self.access.log(|| Effect::Delete(self.key));
         self.draft = Some(Draft::Packed(PackedDraft::new(self.key, self.access.fresh)));
     }
 
@@ -377,6 +416,7 @@ impl<'a> HashEdit<'a> {
         self.add_flags(RecordFlags::REPORT_EXPIRIES);
         self.write_expiry(field, Some(at));
         self.note(Event::HExpire, field);
+        self.access.log(|| Effect::ExpireField(self.key, field, at));
         true
     }
 
@@ -386,6 +426,7 @@ impl<'a> HashEdit<'a> {
         if had {
             self.write_expiry(field, None);
             self.note(Event::HPersist, field);
+            self.access.log(|| Effect::PersistField(self.key, field));
         }
         had
     }
@@ -407,11 +448,12 @@ impl<'a> HashEdit<'a> {
     /// Removes up to `limit` fields that are due; gives their number.
     pub fn remove_due(&mut self, limit: usize) -> usize {
         let due = super::view::before(self.access.now);
-        let (access, mut events) = (self.access, std::mem::take(&mut self.events));
+        let (key, access, mut events) = (self.key, self.access, std::mem::take(&mut self.events));
         let mut removed = 0;
         let mut note = |field: &[u8]| {
             removed += 1;
-            if !access.interest.is_empty() {
+            access.log(|| Effect::Remove(key, field));
+            if access.interest.is_in_edits() {
                 events.add(Event::HExpired, field, access.interest);
             }
         };
@@ -462,6 +504,9 @@ impl<'a> HashEdit<'a> {
     }
 
     fn add_flags(&mut self, flags: RecordFlags) {
+        if flags.contains(RecordFlags::REPORT_EXPIRIES) {
+            entry::note_expiries();
+        }
         match (&mut self.draft, self.slot.as_deref_mut()) {
             (Some(Draft::Packed(draft)), _) => draft.add_flags(flags),
             (Some(Draft::Table(record)), _) => record.flags |= flags,

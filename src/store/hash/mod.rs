@@ -9,6 +9,7 @@ mod value;
 mod view;
 mod words;
 
+pub(super) use edit::fits_packed;
 pub use edit::{HashEdit, SetOutcome};
 pub use template::{TemplateStats, TemplateUse};
 pub use value::{Value, ValueText};

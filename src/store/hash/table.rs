@@ -160,6 +160,11 @@ impl Table {
         self.len
     }
 
+    /// Number of its leaves.
+    pub(in crate::store) fn leaf_count(&self) -> usize {
+        self.leaves.len()
+    }
+
     /// What it takes in memory, its fields as `samples` of its leaves have them (all of them if 0).
     pub(in crate::store) fn memory(&self, samples: usize) -> usize {
         /// What a leaf and an expiry take in the trees, whose nodes are two thirds full.

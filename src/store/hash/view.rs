@@ -7,7 +7,7 @@ use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::access::AccessClock;
-use crate::store::change::Interest;
+use crate::store::change::{ChangeLog, Effect, Interest};
 use crate::store::entry::Body;
 use crate::store::position::KeyHasher;
 use crate::store::position::ScanCursor;
@@ -32,6 +32,8 @@ pub(in crate::store) struct Access<'a> {
     pub(in crate::store) hasher: &'a KeyHasher,
     /// Who wants to hear of changes.
     pub(in crate::store) interest: Interest,
+    /// Who logs effects, and the database in which they are.
+    pub(in crate::store) log: Option<(&'a dyn ChangeLog, usize)>,
     /// DEBUG SET-ALLOW-ACCESS-EXPIRED: due fields are visible.
     pub(in crate::store) show_due: bool,
     /// Fields that were asked for by name and found due: they are reclaimed when the access ends, as Redis does.
@@ -39,6 +41,14 @@ pub(in crate::store) struct Access<'a> {
 }
 
 impl Access<'_> {
+    /// Lets an effect be logged, if effects are.
+    #[inline]
+    pub(in crate::store) fn log<'e>(&self, effect: impl FnOnce() -> Effect<'e>) {
+        if let Some((log, database)) = self.log {
+            log.effect(database, effect());
+        }
+    }
+
     pub(in crate::store) fn is_due(&self, expiry: Option<UnixMillis>) -> bool {
         !self.show_due && expiry.is_some_and(|at| at < self.now)
     }

@@ -24,6 +24,8 @@ pub const CASES: &[Case] = &[
     ("it_is_rewritten_by_itself", rewritten_by_itself),
     ("waitaof_waits", waitaof),
     ("due_keys_and_fields_are_logged_as_deletions", expiry),
+    ("evicted_keys_are_logged_as_deletions", eviction),
+    ("a_reload_is_nothing_to_the_log", reload),
     ("a_full_disk_refuses_writes_until_it_is_not_full", disk::full),
     ("always_waits_for_the_sync", disk::group_commit),
     ("a_failed_sync_acknowledges_nothing", disk::failed_sync),
@@ -402,6 +404,31 @@ fn expiry() {
     let commands = folder.commands(name);
     let relative = commands.iter().filter(|line| line.starts_with("HPEXPIRE ") || line.starts_with("PEXPIRE "));
     assert_eq!(relative.count(), 0, "{commands:?}");
+}
+
+fn eviction() {
+    let folder = Folder::new();
+    let server =
+        Server::start_in(Kind::Hashd, &folder.0, &[ALWAYS, &["--maxmemory-policy", "allkeys-random"]].concat());
+    let mut client = server.client();
+    for number in 0..200 {
+        run(&mut client, &[&format!("HSET key:{number} field {:01000}", number * 7919)]);
+    }
+    let used: u64 = info(&mut client, "memory", "used_memory").parse().unwrap();
+    run(&mut client, &[&format!("CONFIG SET maxmemory {}", used - 100_000)]);
+    eventually("keys are evicted", || info(&mut client, "stats", "evicted_keys") != "0");
+    run(&mut client, &["CONFIG SET maxmemory 0", "HSET last f v"]);
+    let commands = folder.commands("appendonly.aof.1.incr.aof");
+    let deleted = commands.iter().filter(|line| line.starts_with("DEL key:")).count();
+    assert_eq!(deleted.to_string(), info(&mut client, "stats", "evicted_keys"));
+}
+
+fn reload() {
+    let folder = Folder::new();
+    let server = Server::start_in(Kind::Hashd, &folder.0, ALWAYS);
+    let mut client = server.client();
+    run(&mut client, &["HSET k f v", "DEBUG RELOAD", "HSET k g w"]);
+    assert_eq!(folder.commands("appendonly.aof.1.incr.aof"), ["SELECT 0", "HSET k f v", "HSET k g w"]);
 }
 
 fn check_with_redis(folder: &Path) {

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::{Hindrances, snapshot_path};
+use crate::persist::aof::Phase;
 use crate::persist::rdb::RdbError;
 use crate::persist::rdb::load::{Expired, ForeignTypes, LoadOptions, Summary, read};
 use crate::persist::rdb::source::Stream;
 use crate::services::Services;
-use crate::store::{Database, Lock, NewHash, Replace};
+use crate::store::{Database, Interest, Lock, NewHash, Replace};
 
 /// How loading goes.
 #[derive(Debug, Default)]
@@ -91,6 +92,9 @@ impl Services {
         let held = self.keyspace.lock(&[Lock::Everything]);
         let held_databases: Vec<bool> =
             (0..self.keyspace.database_count()).map(|index| self.keyspace.is_used(index)).collect();
+        // As in Redis the log hears nothing of it: what was saved and what is loaded are the same to it.
+        let has_log = self.append_only.phase() == Phase::On;
+        self.keyspace.drop_interest(Interest::LOG);
         if !how.keep {
             let mut store = self.keyspace.database(0, now);
             store.use_held(&held);
@@ -106,6 +110,9 @@ impl Services {
                 is_new || (how.merge && store.restore(new, Replace::Yes))
             })
         });
+        if has_log {
+            self.keyspace.add_interest(Interest::LOG);
+        }
         loaded.map(drop).map_err(|why| LoadError { path: shown(&path), why })
     }
 

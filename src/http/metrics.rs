@@ -14,6 +14,7 @@ use crate::base::memory::machine_bytes;
 use crate::base::process::operating_system;
 use crate::base::processor::ProcessorTime;
 use crate::services::acl::log::Reason;
+use crate::services::append_only::Phase;
 use crate::services::clients::ClientTotals;
 use crate::services::memory::{MemoryReport, ratio};
 use crate::services::pubsub::Kind as Listening;
@@ -29,7 +30,9 @@ pub(super) fn metrics(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answe
     server(&mut text, services, now);
     clients(&mut text, services);
     memory(&mut text, services, now);
-    persistence(&mut text, services);
+    text.gauge("hashd_ready", "Whether clients are served.", u8::from(services.is_ready()));
+    snapshots(&mut text, services, now);
+    append_only(&mut text, services, now);
     stats(&mut text, services);
     commands(&mut text, services);
     latency(&mut text, services);
@@ -132,9 +135,53 @@ fn memory(text: &mut Exposition, services: &Services, now: UnixMillis) {
     text.gauge("hashd_template_hashes", "Hashes that share their field names.", hashes);
 }
 
-fn persistence(text: &mut Exposition, services: &Services) {
-    text.gauge("redis_loading_dump_file", "Whether data is being loaded.", 0);
-    text.gauge("hashd_ready", "Whether clients are served.", u8::from(services.is_ready()));
+fn snapshots(text: &mut Exposition, services: &Services, now: UnixMillis) {
+    let persistence = &services.persistence;
+    let history = persistence.history();
+    let running = history.running_since.map_or(-1, |since| (now.0 - since.0).max(0) / 1000);
+    let loaded = |counter: &std::sync::atomic::AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(-1);
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let gauges = [
+        ("loading_dump_file", "Whether data is being loaded.", i64::from(persistence.is_loading())),
+        ("rdb_changes_since_last_save", "Changes that no snapshot has.", count(services.unsaved_changes())),
+        ("rdb_bgsave_in_progress", "Whether a snapshot is being written.", i64::from(history.running_since.is_some())),
+        ("rdb_last_save_timestamp_seconds", "When the last snapshot was complete.", history.last_success),
+        ("rdb_last_bgsave_status", "Whether the last snapshot succeeded.", i64::from(history.last_succeeded)),
+        ("rdb_last_bgsave_duration_sec", "What the last snapshot took.", history.last_duration.unwrap_or(-1)),
+        ("rdb_current_bgsave_duration_sec", "What the running snapshot has taken.", running),
+        ("rdb_last_load_expired_keys", "Keys left out by the last load.", loaded(&persistence.loading.keys_expired)),
+        ("rdb_last_load_loaded_keys", "Keys loaded last.", loaded(&persistence.loading.keys_loaded)),
+    ];
+    for (name, help, value) in gauges {
+        text.gauge(&format!("redis_{name}"), help, value);
+    }
+}
+
+fn append_only(text: &mut Exposition, services: &Services, now: UnixMillis) {
+    let append_only = &services.append_only;
+    let (log, rewrites, phase) = (&append_only.log, &append_only.rewrites, append_only.phase());
+    let flag = |flag: &std::sync::atomic::AtomicBool| i64::from(flag.load(Ordering::Relaxed));
+    let failures = rewrites.failures.load(Ordering::Relaxed);
+    let gauges = [
+        ("enabled", "Whether there is an append-only file.", i64::from(phase != Phase::Off)),
+        ("rewrite_in_progress", "Whether it is being rewritten.", flag(&rewrites.runs)),
+        ("rewrite_scheduled", "Whether a rewrite waits for a snapshot.", flag(&rewrites.is_scheduled)),
+        ("last_rewrite_duration_sec", "What the last rewrite took.", rewrites.last_seconds()),
+        ("current_rewrite_duration_sec", "What the running rewrite has taken.", rewrites.seconds(now)),
+        ("last_bgrewrite_status", "Whether the last rewrite succeeded.", i64::from(failures == 0)),
+        ("last_write_status", "Whether the last write succeeded.", i64::from(!log.in_trouble())),
+    ];
+    for (name, help, value) in gauges {
+        text.gauge(&format!("redis_aof_{name}"), help, value);
+    }
+    if phase != Phase::Off {
+        text.gauge("redis_aof_current_size_bytes", "Bytes of the append-only file.", append_only.current_bytes());
+        text.gauge("redis_aof_base_size_bytes", "Bytes of it at the last rewrite.", append_only.base_bytes());
+        text.gauge("redis_aof_buffer_length", "Bytes that wait to be written.", log.waiting_bytes());
+        text.gauge("redis_aof_pending_bio_fsync", "Whether a sync runs.", flag(&log.sync_runs));
+        let delayed = log.delayed_syncs.load(Ordering::Relaxed);
+        text.gauge("redis_aof_delayed_fsync", "Syncs that writes had to wait for.", delayed);
+    }
 }
 
 fn stats(text: &mut Exposition, services: &Services) {

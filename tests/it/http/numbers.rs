@@ -96,6 +96,10 @@ pub fn agree_with_info() {
         ("hashd_expired_fields_total", "stats", "expired_subkeys"),
         ("redis_connected_slaves", "replication", "connected_slaves"),
         ("redis_loading_dump_file", "persistence", "loading"),
+        ("redis_rdb_changes_since_last_save", "persistence", "rdb_changes_since_last_save"),
+        ("redis_rdb_last_save_timestamp_seconds", "persistence", "rdb_last_save_time"),
+        ("redis_rdb_last_bgsave_duration_sec", "persistence", "rdb_last_bgsave_time_sec"),
+        ("redis_aof_enabled", "persistence", "aof_enabled"),
     ] {
         assert_eq!(value(name), info(&mut client, section, field).parse::<f64>().unwrap(), "{name}");
     }

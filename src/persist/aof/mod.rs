@@ -1,6 +1,6 @@
 //! The append-only file, in Redis's format: a base, increments with what has changed since, and a manifest that names them.
 //!
-//! - [`log`] is what is logged and not yet on the disk, [`writer`] the threads that bring it there.
+//! - [`log`] is what is logged and not yet on the disk, `writer` the threads that bring it there.
 //! - [`load`] and [`replay`] read it at the start.
 //! - [`rewrite`] replaces base and increments by a new base.
 //!

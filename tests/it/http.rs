@@ -423,7 +423,9 @@ fn headers() {
 
 fn readiness() {
     let mut web = Web::start(&["--shutdown-timeout", "5"]);
-    assert_eq!((web.get("/readyz").status, web.get("/readyz").text().as_str()), (200, "ready\n"));
+    // Commands are served a moment earlier.
+    eventually("ready", || web.get("/readyz").status == 200);
+    assert_eq!(web.get("/readyz").text(), "ready\n");
     // A request that takes long keeps the server up for a while after SIGTERM.
     let mut busy = web.server.client();
     busy.send(&["DEBUG", "SLEEP", "2"]).unwrap();

@@ -246,7 +246,7 @@ TEXTS = {
 
 
 def is_text(name):
-    return name in TEXTS or name.endswith(("_human", "_perc"))
+    return name in TEXTS or name.endswith(("_human", "_perc", "_status"))
 
 
 def test_every_line_of_info(program):

@@ -1,7 +1,7 @@
 //! Start, settings and end: signals, SHUTDOWN, maxclients, the environment, wrong options.
 
 use crate::Case;
-use crate::client::{Client, Protocol};
+use crate::client::{Client, Protocol, eventually};
 use crate::server::{self, Kind, Server};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -276,8 +276,9 @@ fn files() {
     let options = ["--loglevel", "notice", "--logfile", &path("log"), "--pidfile", &path("pid")];
     let mut server = Server::start_with(Kind::Hashd, &options);
     assert_eq!(std::fs::read_to_string(path("pid")).unwrap(), format!("{}\n", server.pid()));
-    let log = std::fs::read_to_string(path("log")).unwrap();
-    assert!(log.contains("Ready to accept connections") && !log.contains('\u{1b}'), "{log}");
+    let log = || std::fs::read_to_string(path("log")).unwrap();
+    eventually("it says that it is ready", || log().contains("Ready to accept connections"));
+    assert!(!log().contains('\u{1b}'), "{}", log());
     // As a log rotation does.
     std::fs::rename(path("log"), path("log.1")).unwrap();
     server.signal("TERM");

@@ -228,7 +228,15 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn count(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Line, ProtocolError> {
+        // The common case: one digit, all there.
+        if let Some(&[b'*', digit @ b'1'..=b'9', b'\r', b'\n', ..]) = buffer.get(self.next..) {
+            self.next += 4;
+            self.searched = 0;
+            self.missing = usize::from(digit - b'0');
+            return Ok(Line::Arguments);
+        }
         let Some(line) = self.line(buffer, ProtocolError::CountLineTooLong)? else { return Ok(Line::Incomplete) };
         let count = parse_length(line.get(1..).unwrap_or_default()).ok_or(ProtocolError::InvalidCount)?;
         if count > i64::from(i32::MAX) {
@@ -264,11 +272,18 @@ impl Decoder {
 
     #[inline]
     fn length(&mut self, buffer: &[u8], limits: DecodeLimits) -> Result<Option<usize>, ProtocolError> {
-        // The common case: one digit, all there.
-        if let Some(&[b'$', digit @ b'0'..=b'9', b'\r', b'\n']) = buffer.get(self.next..self.next + 4) {
-            self.next += 4;
+        // The common cases: one digit or two, all there.
+        let common = match buffer.get(self.next..) {
+            Some(&[b'$', digit @ b'0'..=b'9', b'\r', b'\n', ..]) => Some((4, digit - b'0')),
+            Some(&[b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..]) => {
+                Some((5, (tens - b'0') * 10 + (ones - b'0')))
+            }
+            _ => None,
+        };
+        if let Some((line, length)) = common {
+            self.next += line;
             self.searched = 0;
-            return Ok(Some(usize::from(digit - b'0')));
+            return Ok(Some(usize::from(length)));
         }
         let Some(line) = self.line(buffer, ProtocolError::LengthLineTooLong)? else { return Ok(None) };
         match line.split_first() {

@@ -564,7 +564,7 @@ impl<'a> Database<'a> {
             return result;
         };
         self.before_change_of(record, hash);
-        let before = Footprint::of(record);
+        let (shape, before) = (record.plain_shape(), Footprint::of(record));
         let mut edit = HashEdit::new(Some(&mut *record), key, access, limits);
         let result = change(&mut edit);
         edit.remove_found_due();
@@ -578,8 +578,11 @@ impl<'a> Database<'a> {
         }
         // Whether anything has changed is known only where somebody wants to know.
         self.note_use(record, if events.is_empty() { Use::Read } else { Use::Write });
-        let after = Footprint::of(record);
-        self.data.account(shard_of(hash), hash, before, after);
+        if shape.is_some() && record.plain_shape() == shape {
+            debug_assert_eq!(before, Footprint::of(record), "what a shape does not tell has changed");
+        } else {
+            self.data.account(shard_of(hash), hash, before, Footprint::of(record));
+        }
         if empty {
             self.take(shard, hash, key);
         }

@@ -329,6 +329,17 @@ impl Record {
         }
     }
 
+    /// Of a small hash in which nothing expires: bytes that differ whenever the number of its fields does.
+    #[inline]
+    pub(super) fn plain_shape(&self) -> Option<[u8; 3]> {
+        const EXPIRES: RecordFlags =
+            RecordFlags::KEY_EXPIRY.union(RecordFlags::WIDE_KEY_EXPIRY).union(RecordFlags::FIELD_EXPIRY);
+        match self.0.content() {
+            Content::Bytes(&[flags, _, _, _, low, high, ..]) if flags & EXPIRES.bits() == 0 => Some([flags, low, high]),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(self.0.content(), Content::Boxed(_))
     }

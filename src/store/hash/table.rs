@@ -49,6 +49,11 @@ impl Leaf {
         Entries::new(&self.bytes, 0, self.with_expiries)
     }
 
+    /// The entry that begins at `start`.
+    fn entry_at(&self, start: usize) -> Option<Entry<'_>> {
+        Entries::new(&self.bytes, start, self.with_expiries).next()
+    }
+
     fn push(&mut self, field: &[u8], value: &Encoded<'_>, expiry: Option<UnixMillis>) {
         let tail = self.make_room_for(field.len() + value.len(), expiry);
         packed::push_entry(&mut self.bytes, field, value, tail);
@@ -325,7 +330,8 @@ impl Table {
         None
     }
 
-    /// Visits about `count` fields from `cursor` on, all of one position together; gives the cursor to go on with.
+    /// Visits `count` fields from `cursor` on, all of one position together, and the rest of a leaf with them if there are
+    /// not twice as many then; gives the cursor to go on with.
     pub(in crate::store) fn scan<'a>(
         &'a self,
         hasher: &KeyHasher,
@@ -333,18 +339,33 @@ impl Table {
         mut visit: impl FnMut(TableEntry<'a>),
     ) -> ScanCursor {
         let from = cursor.position();
-        let (mut visited, mut last) = (0, None);
+        let most = count.saturating_mul(2);
         let first = self.leaf_of(from).map_or(0, |(start, _)| start);
-        for leaf in self.leaves.range(first..).map(|(_, leaf)| leaf) {
-            let placed = leaf.entries().map(|entry| (hasher.position(entry.field), entry_of(&entry)));
-            let mut ahead: Vec<_> = placed.filter(|&(position, _)| position >= from).collect();
-            ahead.sort_unstable_by_key(|&(position, entry)| (position, entry.field));
-            for (position, entry) in ahead {
-                if visited >= count && last != Some(position) {
-                    return ScanCursor::at(position);
-                }
-                (visited, last) = (visited + 1, Some(position));
-                visit(entry);
+        let mut visited = 0;
+        for (&start, leaf) in self.leaves.range(first..) {
+            if visited >= count {
+                return ScanCursor::at(Position(start));
+            }
+            if start >= from.0 && visited + leaf.count <= most {
+                leaf.entries().for_each(|entry| visit(entry_of(&entry)));
+                visited += leaf.count;
+                continue;
+            }
+            let placed = leaf.entries().map(|entry| (hasher.position(entry.field), entry.start));
+            let mut ahead = Vec::with_capacity(leaf.count);
+            ahead.extend(placed.filter(|&(position, _)| position >= from));
+            let mut given = ahead.len();
+            if visited + given > most {
+                ahead.sort_unstable();
+                let last = ahead.get(count - visited - 1).map(|&(position, _)| position);
+                given = ahead.partition_point(|&(position, _)| Some(position) <= last);
+            }
+            for (_, at) in ahead.iter().take(given) {
+                leaf.entry_at(*at).into_iter().for_each(|entry| visit(entry_of(&entry)));
+            }
+            visited += given;
+            if let Some(&(position, _)) = ahead.get(given) {
+                return ScanCursor::at(position);
             }
         }
         ScanCursor::END

@@ -183,7 +183,7 @@ fn log_panics() {
 /// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
 fn fit_to_open_files(config: &Config) {
     let wanted = config.maxclients();
-    let possible = allow_open_files(wanted);
+    let possible = allow_open_files(config);
     if possible < wanted {
         tracing::warn!(wanted, maxclients = possible, "maxclients has been reduced to fit the limit of open files");
         // It is within bounds, as it is less than what there was.

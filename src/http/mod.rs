@@ -32,10 +32,8 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_io_timeout::TimeoutStream;
 
 use crate::services::Services;
+use crate::services::limits::HTTP_CONNECTIONS;
 use crate::services::stats::WorkerCounters;
-
-/// Connections at a time; more wait to be accepted.
-const CONNECTIONS: usize = 32;
 
 /// Header fields of a request, and bytes of all of them with the request line.
 const HEADERS: usize = 64;
@@ -79,7 +77,7 @@ impl Endpoint {
         let (end, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counters = services.stats.add_worker();
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
         let floor = Arc::new(Floor { services, counters, places, ending: Notify::new() });
         let listeners = {
             let _runtime = runtime.enter();

@@ -15,6 +15,7 @@ use super::tls;
 use crate::config::Config;
 use crate::services::Services;
 use crate::services::edge::{Edge, Refused};
+use crate::services::limits::HTTP_CONNECTIONS;
 
 /// Files that are not clients: listeners, runtimes, standard streams (`CONFIG_MIN_RESERVED_FDS` of Redis).
 const RESERVED_FILES: u64 = 32;
@@ -172,7 +173,7 @@ impl Edge for Listeners {
         let mut open = self.open.lock();
         let find = |wanted: &[&'static str]| changed.iter().find(|name| wanted.contains(name)).copied();
         if let Some(name) = find(&["maxclients"]) {
-            let possible = allow_open_files(self.config.maxclients());
+            let possible = allow_open_files(&self.config);
             if possible < self.config.maxclients() {
                 let text = "The operating system is not able to handle the specified number of clients, try with";
                 return Err(Refused::new(name, format!("{text} {possible}")));
@@ -191,9 +192,12 @@ impl Edge for Listeners {
     }
 }
 
-/// Raises the process's limit of open files to what so many clients need, as far as it may; gives how many it allows.
-pub fn allow_open_files(clients: usize) -> usize {
-    let wanted = clients as u64 + RESERVED_FILES;
+/// Raises the process's limit of open files to what `maxclients` needs beside the rest, as far as it may; gives how many
+/// clients it allows.
+pub fn allow_open_files(config: &Config) -> usize {
+    let clients = config.maxclients();
+    let reserved = RESERVED_FILES + if config.http_port() == 0 { 0 } else { HTTP_CONNECTIONS as u64 };
+    let wanted = clients as u64 + reserved;
     let (_, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE).unwrap_or_default();
     if wanted > hard {
         // Only a process with the right to may do so; others get what they can below.
@@ -206,6 +210,6 @@ pub fn allow_open_files(clients: usize) -> usize {
             rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(wanted, |(soft, _)| soft)
         }
     };
-    let possible = usize::try_from(limit.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+    let possible = usize::try_from(limit.saturating_sub(reserved)).unwrap_or(usize::MAX);
     possible.clamp(1, clients.max(1))
 }

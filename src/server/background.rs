@@ -101,8 +101,9 @@ fn expire(services: &Services) {
     }
 }
 
-/// Looks how much goes on, and whether hot keys have been looked for long enough.
+/// Looks how much goes on, how long tables take to grow, and whether hot keys have been looked for long enough.
 fn sample(services: &Services) {
+    services.note_latency(latency::TABLE_GROWTH, services.keyspace.take_longest_growth());
     services.stats.sample(&services.ticker);
     if services.hot_keys.stop_if_over(services.clock.now()) {
         services.set_look();

@@ -10,6 +10,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::Services;
+use super::latency::EVICTION_CYCLE;
 use crate::base::clock::UnixMillis;
 use crate::store::{Candidates, Evicted};
 
@@ -150,7 +151,9 @@ fn make_missing_room(services: &Services) -> bool {
         let started = Instant::now();
         let left = time_limit(services).saturating_sub(evictor.spent);
         let room = evict(services, &mut evictor.candidates, now, || started.elapsed() < left);
-        evictor.spent += started.elapsed();
+        let took = started.elapsed();
+        evictor.spent += took;
+        services.note_latency(EVICTION_CYCLE, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         room
     });
     if room == Room::Later || services.keyspace.removed_bytes() > MUCH_REMOVED {

@@ -12,12 +12,15 @@ pub const COMMAND: &str = "command";
 pub const FAST_COMMAND: &str = "fast-command";
 /// A round in which due keys and fields are reclaimed.
 pub const EXPIRE_CYCLE: &str = "expire-cycle";
-/// A round in which keys are evicted beside the commands.
+/// A round in which keys are evicted, beside the commands or before one that needs the room.
 pub const EVICTION_CYCLE: &str = "eviction-cycle";
 /// A round in which memory is freed that removed data took.
 pub const FREE: &str = "free";
 /// A round in which hashes leave templates that no longer pay.
 pub const TEMPLATE_CYCLE: &str = "template-cycle";
+
+/// The growth of a shard's table, while which its keys wait.
+pub const TABLE_GROWTH: &str = "table-growth";
 
 /// Spikes kept of each event.
 const SPIKES: usize = 160;

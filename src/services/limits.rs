@@ -8,6 +8,9 @@ use super::Services;
 use super::clients::Client;
 use crate::base::clock::UnixMillis;
 
+/// Connections to the HTTP endpoint at a time; more wait to be accepted.
+pub const HTTP_CONNECTIONS: usize = 32;
+
 /// Less than this is no useful limit for all clients together, as in Redis.
 const LEAST_FOR_CLIENTS: u64 = 128 * 1024;
 

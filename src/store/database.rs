@@ -538,7 +538,7 @@ impl<'a> Database<'a> {
         self.before_change(shard, hash, record.key());
         self.data.account(shard_of(hash), hash, Footprint::NONE, Footprint::of(&record));
         self.data.orders.add(shard_of(hash), hash);
-        shard.insert_unique(hash, (record, ()), |(record, ())| self.keyspace.hasher.hash(record.key()));
+        self.keyspace.insert(shard, hash, record);
     }
 
     pub(super) fn edit<R>(

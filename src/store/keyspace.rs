@@ -5,9 +5,9 @@
 //! Every access locks exclusively: reading moves the access clock and reclaims what is due.
 
 use std::cell::{RefCell, RefMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use hashbrown::HashTable;
@@ -202,6 +202,8 @@ pub struct Keyspace {
     pub(super) beginning: Mutex<()>,
     /// Held while a database comes into use.
     pub(super) births: Mutex<()>,
+    /// The longest that the table of a shard has taken to grow, in nanoseconds, since somebody asked.
+    longest_growth: AtomicU64,
     /// What has expired.
     pub stats: ExpireStats,
     /// What goes when memory is short.
@@ -228,9 +230,25 @@ impl Keyspace {
             snapshot: RwLock::default(),
             beginning: Mutex::default(),
             births: Mutex::default(),
+            longest_growth: AtomicU64::new(0),
             stats: ExpireStats::default(),
             eviction: Eviction::default(),
         }
+    }
+
+    /// Puts a record whose key is not there into its shard, whose table grows if it is full.
+    pub(super) fn insert(&self, shard: &mut Shard, hash: u64, record: Record) {
+        let began = (shard.len() == shard.capacity()).then(Instant::now);
+        shard.insert_unique(hash, (record, ()), |(record, ())| self.hasher.hash(record.key()));
+        if let Some(began) = began {
+            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.longest_growth.fetch_max(took, Ordering::Relaxed);
+        }
+    }
+
+    /// The longest that the table of a shard has taken to grow, in nanoseconds, since this was last asked; 0 if none has.
+    pub fn take_longest_growth(&self) -> u64 {
+        self.longest_growth.swap(0, Ordering::Relaxed)
     }
 
     /// Database `index` at the time `now`. The index must be below [`Keyspace::database_count`].

@@ -304,6 +304,17 @@ fn large_values_among_small_ones_stay_where_they_belong() {
 }
 
 #[test]
+fn how_long_tables_take_to_grow_is_told_once() {
+    let keyspace = keyspace();
+    assert_eq!(keyspace.take_longest_growth(), 0);
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    store.update(b"key", |hash| hash.set(b"field", b"value"));
+    assert!(keyspace.take_longest_growth() > 0);
+    store.update(b"key", |hash| hash.set(b"other", b"value"));
+    assert_eq!(keyspace.take_longest_growth(), 0);
+}
+
+#[test]
 fn frequent_values_read_back_as_they_were_set() {
     const HASHES: u32 = if cfg!(miri) { 1_200 } else { 6_000 };
     let keyspace = keyspace();

@@ -13,6 +13,10 @@ pub(super) fn write(text: &mut Text, ctx: &Context<'_>) {
     let status = |succeeded: bool| if succeeded { "ok" } else { "err" };
     text.line("loading", i32::from(persistence.is_loading()));
     text.line("async_loading", 0);
+    // A snapshot is taken without a fork: no page is copied on a write.
+    text.zeros(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    let hundredths = (written * 10_000).checked_div(total).unwrap_or(0);
+    text.line("current_fork_perc", format_args!("{}.{:02}", hundredths / 100, hundredths % 100));
     text.line("current_save_keys_processed", written);
     text.line("current_save_keys_total", total);
     text.line("rdb_changes_since_last_save", ctx.services.unsaved_changes() + ctx.store.changes());
@@ -28,6 +32,7 @@ pub(super) fn write(text: &mut Text, ctx: &Context<'_>) {
     text.counter("rdb_last_load_keys_expired", &persistence.loading.keys_expired);
     text.counter("rdb_last_load_keys_loaded", &persistence.loading.keys_loaded);
     append_only(text, ctx);
+    text.zeros(&["module_fork_in_progress", "module_fork_last_cow_size"]);
     if persistence.is_loading() {
         loading(text, ctx);
     }

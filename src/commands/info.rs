@@ -289,8 +289,8 @@ fn work(text: &mut Text, ctx: &Context<'_>, totals: &Totals) {
     text.line("io_threaded_writes_processed", if has_io_threads { totals.writes } else { 0 });
     let slow = ctx.services.slow_log.totals();
     text.line("slowlog_commands_count", slow.calls);
-    text.line("slowlog_commands_time_ms_sum", slow.microseconds / 1000);
-    text.line("slowlog_commands_time_ms_max", slow.slowest_microseconds / 1000);
+    text.line("slowlog_commands_time_ms_sum", calls::milliseconds(slow.microseconds));
+    text.line("slowlog_commands_time_ms_max", calls::milliseconds(slow.slowest_microseconds));
 }
 
 /// Who was refused or cut off, and why.

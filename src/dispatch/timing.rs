@@ -56,8 +56,8 @@ fn look(
     let microseconds = nanoseconds / 1000;
     let slow = u64::try_from(services.config.slowlog_log_slower_than()).is_ok_and(|slow| microseconds >= slow);
     if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {
-        let when = (services.clock.now(), microseconds);
-        services.slow_log.add(args.argv(), &session.client, when, &services.config);
+        let call = (command.spec.full_name, services.clock.now(), microseconds);
+        services.slow_log.add(args.argv(), &session.client, call, &services.config);
     }
     let event = if flags.contains(CommandFlags::FAST) { FAST_COMMAND } else { COMMAND };
     services.note_latency(event, nanoseconds);

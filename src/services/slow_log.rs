@@ -1,6 +1,6 @@
 //! `SLOWLOG`: the calls that took longest of late.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
 
@@ -39,6 +39,14 @@ pub struct SlowTotals {
     pub slowest_microseconds: u64,
 }
 
+impl SlowTotals {
+    fn add(&mut self, microseconds: u64) {
+        self.calls += 1;
+        self.microseconds += microseconds;
+        self.slowest_microseconds = self.slowest_microseconds.max(microseconds);
+    }
+}
+
 /// The log, newest first.
 #[derive(Debug, Default)]
 pub struct SlowLog(Mutex<Entries>);
@@ -48,15 +56,16 @@ struct Entries {
     calls: VecDeque<SlowCall>,
     next_id: u64,
     totals: SlowTotals,
+    by_command: HashMap<&'static str, SlowTotals>,
 }
 
 impl SlowLog {
-    /// Adds a call that ended now, and drops the oldest ones over `slowlog-max-len`.
+    /// Adds a call of a command, by its full name, that ended now; drops the oldest ones over `slowlog-max-len`.
     pub fn add<'a>(
         &self,
         argv: impl ExactSizeIterator<Item = &'a [u8]>,
         client: &Client,
-        (at, microseconds): (UnixMillis, u64),
+        (command, at, microseconds): (&'static str, UnixMillis, u64),
         config: &Config,
     ) {
         let most = config.slowlog_max_len();
@@ -71,10 +80,8 @@ impl SlowLog {
         entries.next_id += 1;
         entries.calls.truncate(most - 1);
         entries.calls.push_front(SlowCall { id, at, microseconds, arguments, argument_count, address, name });
-        let totals = &mut entries.totals;
-        totals.calls += 1;
-        totals.microseconds += microseconds;
-        totals.slowest_microseconds = totals.slowest_microseconds.max(microseconds);
+        entries.totals.add(microseconds);
+        entries.by_command.entry(command).or_default().add(microseconds);
     }
 
     /// The newest `count` entries.
@@ -102,9 +109,16 @@ impl SlowLog {
         self.0.lock().totals
     }
 
+    /// What has been slow by command, by full name; commands that never were are not there.
+    pub fn totals_by_command(&self) -> HashMap<&'static str, SlowTotals> {
+        self.0.lock().by_command.clone()
+    }
+
     /// `CONFIG RESETSTAT`: entries stay.
     pub fn reset_totals(&self) {
-        self.0.lock().totals = SlowTotals::default();
+        let mut entries = self.0.lock();
+        entries.totals = SlowTotals::default();
+        entries.by_command.clear();
     }
 }
 
@@ -137,7 +151,7 @@ mod tests {
     fn add(log: &SlowLog, config: &Config, argv: &[&[u8]]) {
         let peer = Peer { address: "1.2.3.4:5".into(), local_address: String::new(), fd: 0, is_unix_socket: false };
         let client = Client::new(ClientId(1), peer, UnixMillis(1));
-        log.add(argv.iter().copied(), &client, (UnixMillis(7_000), 20), config);
+        log.add(argv.iter().copied(), &client, ("hset", UnixMillis(7_000), 20), config);
     }
 
     #[test]
@@ -172,5 +186,9 @@ mod tests {
         config.set(&[(b"slowlog-max-len", b"0")]).unwrap();
         add(&log, &config, &[b"ping"]);
         assert_eq!((log.len(), log.totals().calls, log.totals().microseconds), (1, 4, 80));
+        let expected = SlowTotals { calls: 4, microseconds: 80, slowest_microseconds: 20 };
+        assert_eq!(log.totals_by_command(), HashMap::from([("hset", expected)]));
+        log.reset_totals();
+        assert_eq!((log.len(), log.totals(), log.totals_by_command().len()), (1, SlowTotals::default(), 0));
     }
 }

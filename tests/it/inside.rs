@@ -17,7 +17,11 @@ pub const CASES: &[Case] = &[
     ("hot_keys", hot_keys),
     ("hot_keys_end_by_themselves", hot_keys_end_by_themselves),
 ];
-pub const ORACLE: &[Case] = &[("info_has_the_fields_of_redis", info_has_the_fields_of_redis), ("key_sizes", key_sizes)];
+pub const ORACLE: &[Case] = &[
+    ("info_has_the_fields_of_redis", info_has_the_fields_of_redis),
+    ("key_sizes", key_sizes),
+    ("docs_of_subcommands", docs_of_subcommands),
+];
 
 fn entries(client: &mut Client) -> Vec<Vec<Value>> {
     client.ask("SLOWLOG GET -1").items().iter().map(|entry| entry.items().to_vec()).collect()
@@ -88,6 +92,17 @@ fn slow_log_of_all_ways_to_run() {
     assert_eq!(names, ["DEBUG", "HMGET", "HGET", "HSET", "MULTI", "CONFIG"]);
     assert_eq!(entries[1][6].int(), 10_002);
     assert!(entries[0][2].int() >= 20_000, "DEBUG SLEEP took {:?} us", entries[0][2]);
+    // Redis 8.8 counts them by command too, in milliseconds with two decimals.
+    client.line("CONFIG RESETSTAT");
+    assert_eq!(info(&mut client, "stats", "slowlog_commands_time_ms_sum"), "0.00");
+    client.line("DEBUG SLEEP 0.02");
+    client.line("DEBUG SLEEP 0.03");
+    client.line("CONFIG SET slowlog-log-slower-than -1");
+    client.line("HGET k f");
+    let debug = fields(&mut client, "commandstats", "cmdstat_debug");
+    let (sum, most) = (debug["slowlog_time_ms_sum"], debug["slowlog_time_ms_max"]);
+    assert!(debug["slowlog_count"] == 2.0 && most >= 30.0 && sum >= most + 20.0, "{debug:?}");
+    assert!(!fields(&mut client, "commandstats", "cmdstat_hget").contains_key("slowlog_count"));
 }
 
 /// The fields of a line of INFO: `calls=1,usec=2`.
@@ -383,5 +398,22 @@ fn key_sizes() {
             assert_eq!(ours.line(&line), theirs.line(&line), "{line}");
         }
         assert_eq!(sizes(&mut ours), sizes(&mut theirs), "round {round}");
+    }
+}
+
+/// What COMMAND DOCS says of the subcommands that look inside is what Redis says, whatever order it lists subcommands in.
+fn docs_of_subcommands() {
+    let (redis, hashd) = (Server::start(Kind::Redis), Server::start(Kind::Hashd));
+    let (mut theirs, mut ours) = (redis.connect(Protocol::Resp3), hashd.connect(Protocol::Resp3));
+    let names = "hotkeys|get hotkeys|help hotkeys|reset hotkeys|start hotkeys|stop slowlog|get slowlog|help slowlog|len \
+                 slowlog|reset latency|doctor latency|graph latency|help latency|histogram latency|history latency|latest \
+                 latency|reset memory|doctor memory|help memory|malloc-stats memory|purge memory|stats memory|usage \
+                 module|help module|list";
+    for name in names.split_whitespace() {
+        for question in [format!("COMMAND DOCS {name}"), format!("COMMAND INFO {name}")] {
+            let expected = theirs.line(&question);
+            assert!(expected.contains(name), "{question}: {expected}");
+            assert_eq!(ours.line(&question), expected, "{question}");
+        }
     }
 }

@@ -3,10 +3,12 @@
 use super::Text;
 use crate::handler::Context;
 use crate::services::memory::ratio;
+use crate::services::slow_log::SlowTotals;
 use crate::services::stats::CommandCounts;
 
-/// Calls by command, and what they took.
+/// Calls by command, and what they took; of commands that have been in the slow log, what they took there.
 pub(super) fn command_stats(text: &mut Text, ctx: &Context<'_>) {
+    let slow_totals = ctx.services.slow_log.totals_by_command();
     for (name, counters) in ctx.services.stats.all_commands() {
         let CommandCounts { calls, rejected, failed, nanoseconds } = counters;
         if calls + rejected + failed > 0 {
@@ -14,9 +16,21 @@ pub(super) fn command_stats(text: &mut Text, ctx: &Context<'_>) {
             let counts = format_args!(
                 "calls={calls},usec={usec},usec_per_call={usec_per_call:.2},rejected_calls={rejected},failed_calls={failed}"
             );
-            text.line(&format!("cmdstat_{name}"), counts);
+            let slow = slow_totals.get(name).map(slow_fields).unwrap_or_default();
+            text.line(&format!("cmdstat_{name}"), format_args!("{counts}{slow}"));
         }
     }
+}
+
+/// What Redis 8.8 and newer add to the line of a command that has been slow.
+fn slow_fields(slow: &SlowTotals) -> String {
+    let (sum, most) = (milliseconds(slow.microseconds), milliseconds(slow.slowest_microseconds));
+    format!(",slowlog_count={},slowlog_time_ms_sum={sum},slowlog_time_ms_max={most}", slow.calls)
+}
+
+/// Milliseconds with two decimals.
+pub(super) fn milliseconds(microseconds: u64) -> String {
+    format!("{:.2}", ratio(microseconds, 1000))
 }
 
 /// Error replies by their first word.

@@ -52,6 +52,7 @@ const CHANGES: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    ("slowlog|get", &[("4.0.0", "Added client IP address, port and name to the reply.")]),
     ("auth", &[("6.0.0", "Added ACL style (username and password).")]),
     (
         "client|list",

@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Gauge,
     /// Quantiles with their sum and count.
     Summary,
+    /// Calls up to each bound, with their sum and count.
+    Histogram,
 }
 
 impl Kind {
@@ -22,6 +24,7 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Summary => "summary",
+            Self::Histogram => "histogram",
         }
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn metrics(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answe
     stats(&mut text, services);
     commands(&mut text, services);
     latency(&mut text, services);
+    latency_histograms(&mut text, services);
     slow_calls(&mut text, services);
     keyspace(&mut text, services, now);
     Ok(Answer::found(MEDIA_TYPE, text.into_text()))
@@ -267,6 +268,26 @@ fn latency(text: &mut Exposition, services: &Services) {
             let microseconds = format!("{}.{:03}", nanoseconds / 1000, nanoseconds % 1000);
             text.sample(name, &[("cmd", command), ("quantile", word)], microseconds);
         }
+        text.sample(&format!("{name}_sum"), &[("cmd", command)], sums.get(command).unwrap_or(&0));
+        text.sample(&format!("{name}_count"), &[("cmd", command)], latency.calls());
+    }
+}
+
+/// How many calls took up to how many microseconds, as `LATENCY HISTOGRAM` tells, by command.
+fn latency_histograms(text: &mut Exposition, services: &Services) {
+    if !services.config.latency_tracking() {
+        return;
+    }
+    let name = "redis_latency_usec";
+    text.family(name, Kind::Histogram, "What calls took, in microseconds.");
+    let sums: BTreeMap<_, _> =
+        services.stats.all_commands().map(|(command, counts)| (command, counts.nanoseconds / 1000)).collect();
+    for (command, latency) in services.stats.all_latencies() {
+        let bucket = format!("{name}_bucket");
+        for (microseconds, calls) in latency.cumulative() {
+            text.sample(&bucket, &[("cmd", command), ("le", &microseconds.to_string())], calls);
+        }
+        text.sample(&bucket, &[("cmd", command), ("le", "+Inf")], latency.calls());
         text.sample(&format!("{name}_sum"), &[("cmd", command)], sums.get(command).unwrap_or(&0));
         text.sample(&format!("{name}_count"), &[("cmd", command)], latency.calls());
     }

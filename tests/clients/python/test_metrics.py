@@ -48,6 +48,12 @@ def test_prometheus_reads_them_and_they_agree_with_info():
     assert value(families, "redis_commands_duration_seconds", cmd="hget") > 0
     latency = [sample for sample in families["redis_latency_percentiles_usec"].samples if sample.labels["cmd"] == "hget"]
     assert {sample.labels.get("quantile") for sample in latency} == {"50", "99", "99.9", None}
+    buckets = [
+        (float(sample.labels["le"]), sample.value)
+        for sample in families["redis_latency_usec"].samples
+        if sample.name.endswith("_bucket") and sample.labels["cmd"] == "hget"
+    ]
+    assert buckets == sorted(buckets) and buckets[-1] == (float("inf"), info["cmdstat_hget"]["calls"])
     assert value(families, "redis_net_input_bytes") <= info["total_net_input_bytes"]
     assert abs(value(families, "redis_uptime_in_seconds") - info["uptime_in_seconds"]) <= 1
     before = value(families, "redis_commands_processed")

@@ -123,6 +123,14 @@ pub fn agree_with_info() {
         let name = format!("redis_latency_percentiles_usec{{cmd=\"hset\",quantile=\"{quantile}\"}}");
         assert_eq!(value(&name), percentile, "{name}");
     }
+    // The buckets are the steps of LATENCY HISTOGRAM; there is one for every step, and one for all calls.
+    let histogram = client.ask("LATENCY HISTOGRAM hset");
+    let steps = histogram.items()[1].items()[3].items();
+    assert!(!steps.is_empty(), "{histogram:?}");
+    for step in steps.chunks(2) {
+        let name = format!("redis_latency_usec_bucket{{cmd=\"hset\",le=\"{}\"}}", step[0].int());
+        assert_eq!(value(&name), step[1].int() as f64, "{name}");
+    }
     let keyspace = info(&mut client, "keyspace", "db0");
     assert!(keyspace.starts_with("keys=50,expires=1,") && keyspace.ends_with("subexpiry=1"), "{keyspace}");
     for (name, expected) in [
@@ -137,6 +145,8 @@ pub fn agree_with_info() {
         ("redis_commands_rejected_calls_total{cmd=\"hget\"}", 1.0),
         ("redis_errors_total{err=\"ERR\"}", 2.0),
         ("redis_latency_percentiles_usec_count{cmd=\"hset\"}", 451.0),
+        ("redis_latency_usec_bucket{cmd=\"hset\",le=\"+Inf\"}", 451.0),
+        ("redis_latency_usec_count{cmd=\"hset\"}", 451.0),
         ("hashd_ready", 1.0),
     ] {
         assert_eq!(value(name), expected, "{name}");

@@ -2,7 +2,7 @@
 
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::services::persistence::{Busy, For, Parts, Payload, SaveError, dump as dump_of};
-use crate::store::{NewHash, Replace};
+use crate::store::{NewHash, Replace, Usage};
 
 const IN_PROGRESS: CommandError = CommandError::Fixed("ERR Background save already in progress");
 
@@ -72,8 +72,7 @@ pub fn dump(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 struct RestoreOptions {
     replace: bool,
     absolute_ttl: bool,
-    idle_seconds: Option<i64>,
-    frequency: Option<i64>,
+    usage: Option<Usage>,
 }
 
 impl RestoreOptions {
@@ -84,23 +83,29 @@ impl RestoreOptions {
                 options.replace = true;
             } else if args.take_word("absttl") {
                 options.absolute_ttl = true;
-            } else if args.remaining() >= 2 && options.frequency.is_none() && args.take_word("idletime") {
+            } else if args.remaining() >= 2 && !options.has_frequency() && args.take_word("idletime") {
                 let seconds = args.next_i64()?;
                 if seconds < 0 {
                     return Err(CommandError::Fixed("ERR Invalid IDLETIME value, must be >= 0"));
                 }
-                options.idle_seconds = Some(seconds);
-            } else if args.remaining() >= 2 && options.idle_seconds.is_none() && args.take_word("freq") {
-                let frequency = args.next_i64()?;
-                if !(0..=255).contains(&frequency) {
-                    return Err(CommandError::Fixed("ERR Invalid FREQ value, must be >= 0 and <= 255"));
-                }
-                options.frequency = Some(frequency);
+                options.usage = Some(Usage::IdleSeconds(seconds));
+            } else if args.remaining() >= 2 && !options.has_idle_time() && args.take_word("freq") {
+                let frequency = u8::try_from(args.next_i64()?)
+                    .map_err(|_| CommandError::Fixed("ERR Invalid FREQ value, must be >= 0 and <= 255"))?;
+                options.usage = Some(Usage::Frequency(frequency));
             } else {
                 return Err(CommandError::Syntax);
             }
         }
         Ok(options)
+    }
+
+    fn has_idle_time(&self) -> bool {
+        matches!(self.usage, Some(Usage::IdleSeconds(_)))
+    }
+
+    fn has_frequency(&self) -> bool {
+        matches!(self.usage, Some(Usage::Frequency(_)))
     }
 }
 
@@ -134,7 +139,7 @@ pub fn restore(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let new = NewHash {
         key,
         expiry,
-        idle_seconds: options.idle_seconds.unwrap_or(0),
+        usage: options.usage,
         fields: &fields,
         has_expiries: parts.has_expiries,
         is_measured: parts.is_measured,

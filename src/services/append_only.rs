@@ -150,7 +150,7 @@ impl Services {
         let options = SaveOptions {
             compression: self.config.rdbcompression(),
             checksum: self.config.rdbchecksum(),
-            idle_times: self.config.maxmemory_policy().ends_with("lru"),
+            usage: self.keyspace.eviction.kept_usage(),
             is_log_base: true,
             now,
             used_memory: AllocatorStats::now().allocated,

@@ -34,9 +34,6 @@ pub enum Usage {
     Frequency(u8),
 }
 
-/// More than access clocks tell: what has idled for longer is taken to have idled for so long.
-const MOST_IDLE_SECONDS: i64 = (1 << 24) - 1;
-
 /// What INFO says of a database.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DatabaseStats {
@@ -60,7 +57,7 @@ pub struct Database<'a> {
     pub(super) index: usize,
     pub(super) now: UnixMillis,
     /// The time of accesses, as access clocks will tell it.
-    accessed_at: UnixMillis,
+    pub(super) accessed_at: UnixMillis,
     touch: bool,
     lookups: Cell<Lookups>,
     changes: Cell<u64>,
@@ -359,15 +356,7 @@ impl<'a> Database<'a> {
 
     /// Says how the key has been used, if that is what access clocks tell: for keys that come from elsewhere.
     pub fn set_usage(&mut self, key: &[u8], usage: Usage) {
-        let counts = self.keyspace.eviction.counts_uses();
-        let now = self.now;
-        let clock = match usage {
-            Usage::Frequency(count) if counts => AccessClock::counting(count, now),
-            Usage::IdleSeconds(seconds) if !counts => {
-                AccessClock::at(UnixMillis(now.0.saturating_sub(seconds.clamp(0, MOST_IDLE_SECONDS) * 1000)))
-            }
-            _ => return,
-        };
+        let Some(clock) = self.clock_of(usage) else { return };
         self.with_record(key, |this, shard, hash| {
             if let Some(record) = this.live(shard, hash, key) {
                 record.set_access(clock);

@@ -11,6 +11,7 @@ use super::change::{Effect, Event, Interest};
 use super::database::{Database, shard_of};
 use super::due::DueIndex;
 use super::entry::Record;
+use super::image::KeptUsage;
 use super::keyspace::{Keyspace, SHARDS, Shard};
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
@@ -111,6 +112,17 @@ impl Eviction {
     /// Whether access clocks count uses.
     pub fn counts_uses(&self) -> bool {
         self.clock_kind() == ClockKind::Frequency
+    }
+
+    /// What of the use of keys is written to a snapshot.
+    pub fn kept_usage(&self) -> KeptUsage {
+        match self.policy().map(|policy| policy.measure) {
+            Some(Measure::LeastRecentlyUsed) => KeptUsage::IdleSeconds,
+            Some(Measure::LeastFrequentlyUsed) => {
+                KeptUsage::Frequency { decay_minutes: self.decay_minutes.load(Ordering::Relaxed) }
+            }
+            _ => KeptUsage::None,
+        }
     }
 
     #[inline]

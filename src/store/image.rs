@@ -2,15 +2,19 @@
 
 use super::access::AccessClock;
 use super::change::{Effect, Event};
-use super::database::Database;
+use super::database::{Database, Usage};
 use super::entry::{self, Body, Packed, Record, RecordFlags, TableRecord};
 use super::hash::packed::{self, Encoded, Tail};
 use super::hash::table::Table;
 use super::hash::template::Wanted;
 use super::hash::{HashView, Value, fits_packed};
+use super::keyspace::SHARDS;
 use super::scratch;
 use super::transfer::Replace;
 use crate::base::clock::UnixMillis;
+
+/// More than access clocks tell: what has idled for longer is taken to have idled for so long.
+const MOST_IDLE_SECONDS: i64 = (1 << 24) - 1;
 
 /// The encoding that Redis would use for a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,15 +125,34 @@ impl KeyImage {
         self.0.key_expiry()
     }
 
-    /// Seconds since its last access.
-    pub fn idle_seconds(&self, now: UnixMillis) -> i64 {
-        self.0.access().seconds_until(AccessClock::at(now))
+    /// How it has been used, if that is `kept`.
+    pub fn usage(&self, kept: KeptUsage, now: UnixMillis) -> Option<Usage> {
+        let access = self.0.access();
+        match kept {
+            KeptUsage::None => None,
+            KeptUsage::IdleSeconds => Some(Usage::IdleSeconds(access.seconds_until(AccessClock::at(now)))),
+            KeptUsage::Frequency { decay_minutes } => Some(Usage::Frequency(access.count(decay_minutes, now))),
+        }
     }
 
     /// What it holds.
     pub fn hash(&self) -> HashImage<'_> {
         HashImage { body: self.0.body() }
     }
+}
+
+/// What of the use of keys is kept with them: what the eviction policy will want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptUsage {
+    /// Nothing.
+    None,
+    /// Seconds since they were used.
+    IdleSeconds,
+    /// How often they are used.
+    Frequency {
+        /// `lfu-decay-time`
+        decay_minutes: usize,
+    },
 }
 
 /// A field that comes from outside.
@@ -150,8 +173,8 @@ pub struct NewHash<'a> {
     pub key: &'a [u8],
     /// When it expires.
     pub expiry: Option<UnixMillis>,
-    /// Seconds since its last access.
-    pub idle_seconds: i64,
+    /// How it has been used, if that is known.
+    pub usage: Option<Usage>,
     /// Its fields, of which there is at least one.
     pub fields: &'a [NewField<'a>],
     /// Whether its encoding is one of those for expiries.
@@ -245,6 +268,15 @@ impl Database<'_> {
         }
     }
 
+    /// Makes room for so many keys more, so that tables need not grow while they come.
+    pub fn reserve(&mut self, keys: usize) {
+        for index in 0..SHARDS {
+            self.with_shard(index, |shard| {
+                shard.reserve(keys / SHARDS, |(record, ())| self.keyspace.hasher.hash(record.key()));
+            });
+        }
+    }
+
     /// Adds a key while nobody is to hear of it; false if there is one of that name.
     pub fn load(&mut self, new: &NewHash<'_>) -> bool {
         let record = self.record_of(new);
@@ -268,7 +300,7 @@ impl Database<'_> {
             flags |= RecordFlags::REPORT_EXPIRIES;
             entry::note_expiries();
         }
-        let access = AccessClock::at(UnixMillis(self.now.0.saturating_sub(new.idle_seconds.saturating_mul(1000))));
+        let access = new.usage.and_then(|usage| self.clock_of(usage)).unwrap_or_else(|| self.fresh_clock());
         let bytes: usize = new.fields.iter().map(|field| field.field.len() + field.value.len() + 4).sum();
         if !fits_packed(new.fields.len(), bytes + new.key.len(), is_hashtable) {
             return self.table_of(new, flags, access);
@@ -298,11 +330,22 @@ impl Database<'_> {
         record
     }
 
-    fn table_of(&self, new: &NewHash<'_>, flags: RecordFlags, access: AccessClock) -> Record {
-        let mut table = Table::default();
-        for field in new.fields {
-            table.set(&self.keyspace.hasher, field.field, field.value, |_| field.expiry);
+    /// The access clock of a key that has been used so, if that is what access clocks tell.
+    pub(super) fn clock_of(&self, usage: Usage) -> Option<AccessClock> {
+        let (counts, now) = (self.keyspace.eviction.counts_uses(), self.accessed_at);
+        match usage {
+            Usage::Frequency(count) if counts => Some(AccessClock::counting(count, now)),
+            Usage::IdleSeconds(seconds) if !counts => {
+                Some(AccessClock::at(UnixMillis(now.0.saturating_sub(seconds.clamp(0, MOST_IDLE_SECONDS) * 1000))))
+            }
+            _ => None,
         }
+    }
+
+    fn table_of(&self, new: &NewHash<'_>, flags: RecordFlags, access: AccessClock) -> Record {
+        let field =
+            |at: usize| new.fields.get(at).map_or_else(Default::default, |new| (new.field, new.value, new.expiry));
+        let table = Table::of(&self.keyspace.hasher, new.fields.len(), field);
         Record::of_table(Box::new(TableRecord { key: new.key.into(), flags, access, key_expiry: new.expiry, table }))
     }
 }

@@ -27,6 +27,7 @@ pub const ORACLE: &[Case] = &[
     ("migrate_to_redis", || migrate(Kind::Hashd, Kind::Redis)),
     ("migrate_from_redis", || migrate(Kind::Redis, Kind::Hashd)),
     ("digests_are_those_of_redis", digests),
+    ("how_keys_are_used_is_kept_also_through_redis", usage),
 ];
 
 /// A folder that is gone after the test.
@@ -393,6 +394,38 @@ fn foreign() {
     client.line("SELECT 3");
     assert_eq!((client.line("DBSIZE"), client.line("HGET h f")), (":1".into(), "\"w\"".into()));
     assert!(server.log().contains("stream"), "{}", server.log());
+}
+
+/// A key that is used as no other is: what tells of it goes from hashd to Redis and back.
+fn usage() {
+    const HASH: &[u8] = b"\x04\x01\x01f\x01v\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let is_kept = |report: &str, client: &mut Client| {
+        let told = client.ask(&format!("OBJECT {report} k")).int();
+        // What idles goes on to idle.
+        let most = if report == "FREQ" { 77 } else { 77 + 60 };
+        assert!((77..=most).contains(&told), "{report} {told}");
+        let other = client.ask(&format!("OBJECT {report} other")).int();
+        assert!(other < 77, "{report} {other}");
+    };
+    for (policy, option) in [("allkeys-lfu", "FREQ"), ("volatile-lru", "IDLETIME")] {
+        let folder = Folder::new();
+        let options = ["--maxmemory-policy", policy, "--lfu-decay-time", "0"];
+        {
+            let server = start_in(Kind::Hashd, &folder, &options);
+            let mut client = server.client();
+            client.line("HSET other f v");
+            assert_eq!(client.raw(&[b"RESTORE", &b"k"[..], b"0", HASH, option.as_bytes(), b"77"]), b"+OK\r\n");
+            is_kept(option, &mut client);
+            assert_eq!(client.line("DEBUG RELOAD"), "+OK");
+            is_kept(option, &mut client);
+        }
+        for kind in [Kind::Redis, Kind::Hashd] {
+            let server = start_in(kind, &folder, &options);
+            let mut client = server.client();
+            is_kept(option, &mut client);
+            assert_eq!(client.line("SAVE"), "+OK");
+        }
+    }
 }
 
 fn digests() {

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use hashbrown::HashTable;
-
 use super::listpack::{Builder, Element, Elements};
 use super::sink::Sink;
 use super::source::{self, Source};
@@ -38,8 +36,8 @@ pub struct Parts {
     /// What stands elsewhere.
     texts: Vec<u8>,
     fields: Vec<Field>,
-    /// The fields by the hash of their names, if there are many.
-    index: HashTable<usize>,
+    /// The hashes of the names and the numbers of their fields, if there are many.
+    order: Vec<(u64, usize)>,
     hasher: ahash::RandomState,
     /// Whether its encoding is one of those for expiries.
     pub has_expiries: bool,
@@ -60,6 +58,41 @@ pub fn is_hash(kind: u8) -> bool {
             | HASH_METADATA_EARLY..=HASH_LISTPACK_EX
             | HASH_TEMPLATE_LISTPACK..=HASH_TEMPLATE_ARRAY_REFERENCE
     )
+}
+
+/// Skips a hash; one that refers to a template is not.
+pub fn skip(source: &mut impl Source, kind: u8, dialect: Dialect) -> Result<()> {
+    match (kind, dialect) {
+        (HASH_LISTPACK | HASH_ZIPLIST | HASH_ZIPMAP, _) | (HASH_LISTPACK_EX_EARLY, Dialect::Redis) => {
+            source::skip_string(source)
+        }
+        (HASH_LISTPACK_EX, Dialect::Redis) => {
+            source.skip(8)?;
+            source::skip_string(source)
+        }
+        (HASH, _) => {
+            let count = source::length(source)?;
+            source::skip_strings(source, count.saturating_mul(2))
+        }
+        (HASH_METADATA_EARLY, Dialect::Valkey) => {
+            for _ in 0..source::length(source)? {
+                source::skip_strings(source, 2)?;
+                source.skip(8)?;
+            }
+            Ok(())
+        }
+        (HASH_METADATA_EARLY | HASH_METADATA, Dialect::Redis) => {
+            if kind == HASH_METADATA {
+                source.skip(8)?;
+            }
+            for _ in 0..source::length(source)? {
+                source::length(source)?;
+                source::skip_strings(source, 2)?;
+            }
+            Ok(())
+        }
+        _ => Err(RdbError::UnknownType(kind)),
+    }
 }
 
 impl Parts {
@@ -105,12 +138,15 @@ impl Parts {
                 self.is_measured = true;
                 for name in names {
                     let (name, value) = (self.add_text(name), self.read_text(source)?);
-                    self.push(name, value, None)?;
+                    self.push(name, value, None);
                 }
             }
             _ => return Err(RdbError::UnknownType(kind)),
         }
-        if self.fields.is_empty() { Err(RdbError::Malformed("it has a hash without fields")) } else { Ok(()) }
+        if self.fields.is_empty() {
+            return Err(RdbError::Malformed("it has a hash without fields"));
+        }
+        self.check_names()
     }
 
     fn clear(&mut self) {
@@ -121,7 +157,8 @@ impl Parts {
         }
         self.fields.clear();
         self.fields.shrink_to(KEEP / size_of::<Field>());
-        self.index.clear();
+        self.order.clear();
+        self.order.shrink_to(KEEP / size_of::<(u64, usize)>());
         (self.has_expiries, self.is_measured) = (false, false);
     }
 
@@ -129,7 +166,7 @@ impl Parts {
         self.is_measured = true;
         for _ in 0..source::count(source)? {
             let (name, value) = (self.read_text(source)?, self.read_text(source)?);
-            self.push(name, value, None)?;
+            self.push(name, value, None);
         }
         Ok(())
     }
@@ -142,7 +179,7 @@ impl Parts {
             let at = i64::from_le_bytes(source::array(source)?);
             let expiry = if at == NONE { None } else { Some(expiry(at)?) };
             self.has_expiries |= expiry.is_some();
-            self.push(name, value, expiry)?;
+            self.push(name, value, expiry);
         }
         Ok(())
     }
@@ -160,7 +197,7 @@ impl Parts {
                 after => Some(expiry(base.saturating_add(i64::try_from(after).unwrap_or(i64::MAX)))?),
             };
             let (name, value) = (self.read_text(source)?, self.read_text(source)?);
-            self.push(name, value, expiry)?;
+            self.push(name, value, expiry);
         }
         Ok(())
     }
@@ -171,7 +208,7 @@ impl Parts {
         self.has_expiries = shape == Shape::WithExpiries;
         while let Some(name) = elements.advance()? {
             let name = self.place(name, encoded.len());
-            let value = elements.advance()?.ok_or(ODD)?;
+            let Some(value) = elements.advance()? else { return Err(ODD) };
             let value = self.place(value, encoded.len());
             let expiry = match shape {
                 Shape::Pairs => None,
@@ -183,7 +220,7 @@ impl Parts {
                     }
                 },
             };
-            self.push_in(&encoded, name, value, expiry)?;
+            self.push(name, value, expiry);
         }
         self.encoded = encoded;
         Ok(())
@@ -208,7 +245,7 @@ impl Parts {
             let value = self.place(value, encoded.len());
             let start = encoded.len() + self.texts.len();
             self.texts.extend_from_slice(name);
-            self.push_in(&encoded, start..start + name.len(), value, None)?;
+            self.push(start..start + name.len(), value, None);
         }
         if elements.advance()?.is_some() {
             return Err(ODD);
@@ -227,12 +264,10 @@ impl Parts {
         read(&encoded, &mut |element| {
             let place = self.place(element, encoded.len());
             match waiting.take() {
-                None => {
-                    waiting = Some(place);
-                    Ok(())
-                }
-                Some(name) => self.push_in(&encoded, name, place, None),
+                None => waiting = Some(place),
+                Some(name) => self.push(name, place, None),
             }
+            Ok(())
         })?;
         self.encoded = encoded;
         if waiting.is_some() { Err(ODD) } else { Ok(()) }
@@ -272,37 +307,38 @@ impl Parts {
         text_in(&self.encoded, &self.texts, place)
     }
 
-    fn push(&mut self, name: Place, value: Place, expiry: Option<UnixMillis>) -> Result<()> {
-        self.push_in(&[], name, value, expiry)
+    fn push(&mut self, name: Place, value: Place, expiry: Option<UnixMillis>) {
+        self.fields.push(Field { name, value, expiry });
     }
 
-    /// Adds a field, whose name must be new.
-    fn push_in(&mut self, encoded: &[u8], name: Place, value: Place, expiry: Option<UnixMillis>) -> Result<()> {
+    /// Refuses a hash with a field that is there twice.
+    fn check_names(&mut self) -> Result<()> {
         const FEW: usize = 12;
         const TWICE: RdbError = RdbError::Malformed("it has a hash with a field that is there twice");
-        let Self { texts, fields, index, hasher, .. } = self;
-        let text = |place: &Place| text_in(encoded, texts, place);
-        let name_of = |&at: &usize| fields.get(at).map(|field| text(&field.name)).unwrap_or_default();
-        let hash_of = |at: &usize| hasher.hash_one(name_of(at));
-        if fields.len() < FEW {
-            if fields.iter().any(|field| text(&field.name) == text(&name)) {
-                return Err(TWICE);
-            }
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        let name = |at: usize| self.fields.get(at).map(|field| self.text(&field.name)).unwrap_or_default();
+        let is_twice = if self.fields.len() <= FEW {
+            (1..self.fields.len()).any(|at| (0..at).any(|before| is_same(name(before), name(at))))
         } else {
-            if index.is_empty() {
-                for at in 0..fields.len() {
-                    index.insert_unique(hash_of(&at), at, hash_of);
-                }
-            }
-            let (new, hash) = (text(&name), hasher.hash_one(text(&name)));
-            if index.find(hash, |at| name_of(at) == new).is_some() {
-                return Err(TWICE);
-            }
-            index.insert_unique(hash, fields.len(), hash_of);
-        }
-        fields.push(Field { name, value, expiry });
-        Ok(())
+            order.extend((0..self.fields.len()).map(|at| (self.hasher.hash_one(name(at)), at)));
+            order.sort_unstable();
+            // What hashes alike stands together, and is hardly ever more than one.
+            let alike = order.chunk_by(|(one, _), (other, _)| one == other).filter(|alike| alike.len() > 1);
+            let mut names = alike.map(|alike| alike.iter().map(|&(_, at)| name(at)).collect::<Vec<_>>());
+            names.any(|mut names| {
+                names.sort_unstable();
+                names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+            })
+        };
+        self.order = order;
+        if is_twice { Err(TWICE) } else { Ok(()) }
     }
+}
+
+/// Names of one length often begin alike; their last bytes tell most of them apart.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.last() == other.last() && one == other
 }
 
 const ODD: RdbError = RdbError::Malformed("it has a hash whose fields and values are not pairs");

@@ -46,7 +46,8 @@ impl<'a> Elements<'a> {
 
     /// The next element; `None` at the end, which has to be where it should.
     pub fn advance(&mut self) -> Result<Option<Element>> {
-        let rest = self.bytes.get(self.next..).ok_or(BAD)?;
+        // Not `ok_or`, which would make an error, and drop it, for each element.
+        let Some(rest) = self.bytes.get(self.next..) else { return Err(BAD) };
         let (element, size) = match rest {
             [LAST] if self.announced == MANY || usize::from(self.announced) == self.passed => return Ok(None),
             [LAST, ..] | [] => return Err(BAD),
@@ -65,7 +66,7 @@ impl<'a> Elements<'a> {
             [0xf4, wide @ ..] => (Element::Integer(i64::from_le_bytes(*wide.first_chunk().ok_or(BAD)?)), 9),
             _ => return Err(BAD),
         };
-        let after = rest.get(size..).ok_or(BAD)?;
+        let Some(after) = rest.get(size..) else { return Err(BAD) };
         let (length, width) = back_length(size);
         if after.get(..width) != length.get(..width) {
             return Err(BAD);

@@ -4,16 +4,20 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hash::{self, Parts, Templates};
+use super::parallel::Batches;
 use super::source::{self, Source, Stream};
 use super::{
     AUX, Dialect, END, EXPIRE_MILLIS, EXPIRE_SECONDS, FREQUENCY, FUNCTION_2, FUNCTION_EARLY, HASH_TEMPLATE, IDLE,
     KEY_METADATA, MODULE_AUX, RESIZE_DATABASE, RdbError, Result, SELECT_DATABASE, SLOT_INFO, foreign,
 };
 use crate::base::clock::UnixMillis;
-use crate::store::NewHash;
+use crate::store::{NewHash, Usage};
 
 /// So many keys that are no hashes are named in the log.
 const MOST_NAMED: u64 = 1000;
+
+/// No key takes less.
+const FEWEST_KEY_BYTES: u64 = 8;
 
 /// What becomes of keys that are no hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub struct LoadOptions {
 }
 
 /// What has been read.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Keys given to whoever asked.
     pub loaded: u64,
@@ -61,13 +65,32 @@ pub struct Summary {
     pub is_log_base: bool,
 }
 
+/// What comes out of a file.
+#[derive(Debug, Clone, Copy)]
+pub enum Incoming<'a> {
+    /// So many keys are about to come to a database, it is said.
+    Keys(usize),
+    /// A key.
+    Hash(&'a NewHash<'a>),
+}
+
 /// Reads a file up to its end, which may not be that of the stream. Each key is given to `receive` with its database;
 /// `position` follows how far reading has come.
 pub fn read<R: Read>(
     stream: &mut Stream<R>,
     options: &LoadOptions,
     position: &AtomicU64,
-    receive: impl FnMut(usize, &NewHash<'_>) -> Result<()>,
+    receive: impl FnMut(usize, Incoming<'_>) -> Result<()>,
+) -> Result<Summary> {
+    read_with(stream, options, position, (receive, None))
+}
+
+/// As [`read`]; hashes are left to the others as far as possible, if there are others.
+pub(super) fn read_with<R: Read>(
+    stream: &mut Stream<R>,
+    options: &LoadOptions,
+    position: &AtomicU64,
+    (receive, batches): (impl FnMut(usize, Incoming<'_>) -> Result<()>, Option<Batches>),
 ) -> Result<Summary> {
     let version = read_version(stream)?;
     let dialect = Dialect::of_version(version).ok_or(RdbError::Version(version))?;
@@ -75,11 +98,11 @@ pub fn read<R: Read>(
         stream,
         options: *options,
         dialect,
-        receive,
+        maker: Maker::new(*options, receive),
+        batches,
         templates: Templates::new(),
         database: 0,
         key: Vec::new(),
-        parts: Parts::default(),
         summary: Summary::default(),
         first_foreign: None,
     };
@@ -92,8 +115,11 @@ pub fn read<R: Read>(
                 next.expiry = Some(UnixMillis(i64::from(i32::from_le_bytes(source::array(loading.stream)?)) * 1000));
             }
             EXPIRE_MILLIS => next.expiry = Some(UnixMillis(i64::from_le_bytes(source::array(loading.stream)?))),
-            IDLE => next.idle_seconds = i64::try_from(source::length(loading.stream)?).unwrap_or(0),
-            FREQUENCY => drop(source::byte(loading.stream)?),
+            IDLE => {
+                let seconds = source::length(loading.stream)?;
+                next.idle = Some(Usage::IdleSeconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
+            }
+            FREQUENCY => next.frequency = Some(Usage::Frequency(source::byte(loading.stream)?)),
             KEY_METADATA => foreign::skip_key_metadata(loading.stream, dialect)?,
             HASH_TEMPLATE..=SELECT_DATABASE => loading.between_keys(kind)?,
             _ => {
@@ -105,7 +131,8 @@ pub fn read<R: Read>(
             }
         }
     }
-    let summary = loading.summary;
+    let (loaded, expired) = (loading.maker.loaded, loading.maker.expired);
+    let summary = Summary { loaded, expired, ..loading.summary };
     if let Some((database, key, kind)) = loading.first_foreign.take()
         && options.foreign_types == ForeignTypes::Refuse
     {
@@ -143,24 +170,78 @@ fn check_end<R: Read>(stream: &mut Stream<R>, version: u16, look_at_sum: bool) -
 #[derive(Debug, Default)]
 struct Next {
     expiry: Option<UnixMillis>,
-    idle_seconds: i64,
+    idle: Option<Usage>,
+    frequency: Option<Usage>,
+}
+
+/// What is known of a hash before its value is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) database: usize,
+    pub(super) expiry: Option<UnixMillis>,
+    pub(super) usage: Option<Usage>,
+    pub(super) kind: u8,
+    pub(super) dialect: Dialect,
+}
+
+/// Makes hashes, one after the other, and gives them to whoever asked.
+pub(super) struct Maker<F> {
+    options: LoadOptions,
+    receive: F,
+    parts: Parts,
+    pub(super) loaded: u64,
+    pub(super) expired: u64,
+}
+
+impl<F: FnMut(usize, Incoming<'_>) -> Result<()>> Maker<F> {
+    pub(super) fn new(options: LoadOptions, receive: F) -> Self {
+        Self { options, receive, parts: Parts::default(), loaded: 0, expired: 0 }
+    }
+
+    /// Makes the hash whose value comes next.
+    pub(super) fn make(
+        &mut self,
+        source: &mut impl Source,
+        head: &Head,
+        key: &[u8],
+        templates: &Templates,
+    ) -> Result<()> {
+        self.parts.read(source, head.kind, head.dialect, templates)?;
+        let is_expired = head.expiry.is_some_and(|at| at < self.options.now);
+        if is_expired && self.options.expired == Expired::Dropped {
+            self.expired += 1;
+            return Ok(());
+        }
+        let fields: Vec<_> = self.parts.fields().collect();
+        let new = NewHash {
+            key,
+            expiry: head.expiry,
+            usage: head.usage,
+            fields: &fields,
+            has_expiries: self.parts.has_expiries,
+            is_measured: self.parts.is_measured,
+        };
+        (self.receive)(head.database, Incoming::Hash(&new))?;
+        self.loaded += 1;
+        Ok(())
+    }
 }
 
 struct Loading<'a, R, F> {
     stream: &'a mut Stream<R>,
     options: LoadOptions,
     dialect: Dialect,
-    receive: F,
+    maker: Maker<F>,
+    batches: Option<Batches>,
     templates: Templates,
     database: usize,
     key: Vec<u8>,
-    parts: Parts,
     summary: Summary,
     /// Database, name and type of the first key that is no hash.
     first_foreign: Option<(usize, String, &'static str)>,
 }
 
-impl<R: Read, F: FnMut(usize, &NewHash<'_>) -> Result<()>> Loading<'_, R, F> {
+impl<R: Read, F: FnMut(usize, Incoming<'_>) -> Result<()>> Loading<'_, R, F> {
     /// Reads what belongs to no key.
     fn between_keys(&mut self, kind: u8) -> Result<()> {
         let stream = &mut *self.stream;
@@ -171,8 +252,11 @@ impl<R: Read, F: FnMut(usize, &NewHash<'_>) -> Result<()>> Loading<'_, R, F> {
                 self.database = database.ok_or(RdbError::Database(index))?;
             }
             RESIZE_DATABASE => {
+                let keys = source::length(stream)?;
                 source::length(stream)?;
-                source::length(stream)?;
+                // A hint, which may be wrong; but each key takes some bytes.
+                let keys = usize::try_from(keys.min(stream.left() / FEWEST_KEY_BYTES)).unwrap_or_default();
+                (self.maker.receive)(self.database, Incoming::Keys(keys))?;
             }
             SLOT_INFO => {
                 for _ in 0..3 {
@@ -212,24 +296,14 @@ impl<R: Read, F: FnMut(usize, &NewHash<'_>) -> Result<()>> Loading<'_, R, F> {
         if !hash::is_hash(kind) {
             return self.foreign(kind);
         }
-        self.parts.read(self.stream, kind, self.dialect, &self.templates)?;
-        let is_expired = next.expiry.is_some_and(|at| at < self.options.now);
-        if is_expired && self.options.expired == Expired::Dropped {
-            self.summary.expired += 1;
+        let usage = next.frequency.or(next.idle);
+        let head = Head { database: self.database, expiry: next.expiry, usage, kind, dialect: self.dialect };
+        if let Some(batches) = &mut self.batches
+            && batches.take(self.stream, head, &self.key)?
+        {
             return Ok(());
         }
-        let fields: Vec<_> = self.parts.fields().collect();
-        let new = NewHash {
-            key: &self.key,
-            expiry: next.expiry,
-            idle_seconds: next.idle_seconds,
-            fields: &fields,
-            has_expiries: self.parts.has_expiries,
-            is_measured: self.parts.is_measured,
-        };
-        (self.receive)(self.database, &new)?;
-        self.summary.loaded += 1;
-        Ok(())
+        self.maker.make(self.stream, &head, &self.key, &self.templates)
     }
 
     fn foreign(&mut self, kind: u8) -> Result<()> {

@@ -4,7 +4,8 @@
 //! - [`listpack`] and [`old`] are the encodings of small hashes, those of now and of long ago.
 //! - [`hash`] reads hashes in every form that Redis and Valkey have written, and writes them as Redis does now.
 //! - [`foreign`] finds the end of values that are no hashes.
-//! - [`load`] and [`save`] are whole files, [`payload`] is what DUMP replies.
+//! - [`load`] and [`save`] are whole files, which [`parallel`] reads with several threads; [`payload`] is what DUMP
+//!   replies.
 //!
 //! Nothing that is read is believed: a length is compared with what there is before anything is allocated for it, and
 //! nothing recurses.
@@ -14,6 +15,7 @@ pub mod hash;
 pub mod listpack;
 pub mod load;
 pub mod old;
+pub mod parallel;
 pub mod payload;
 pub mod save;
 pub mod sink;

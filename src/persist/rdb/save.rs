@@ -5,23 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hash::{self, Forms};
 use super::sink::Sink;
-use super::{AUX, CHECKSUM, Checksum, END, EXPIRE_MILLIS, IDLE, RESIZE_DATABASE, SELECT_DATABASE};
+use super::{AUX, CHECKSUM, Checksum, END, EXPIRE_MILLIS, FREQUENCY, IDLE, RESIZE_DATABASE, SELECT_DATABASE};
 use crate::base::clock::UnixMillis;
-use crate::store::{KeyImage, Snapshot};
+use crate::store::{KeptUsage, KeyImage, Snapshot, Usage};
 
 /// So many bytes are written at a time.
 const STEP: usize = 1 << 16;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct SaveOptions {
     /// Whether strings are compressed.
     pub compression: bool,
     /// Whether the file ends in a checksum.
     pub checksum: bool,
-    /// Whether each key's idle time is written.
-    pub idle_times: bool,
+    /// What of the use of keys is written.
+    pub usage: KeptUsage,
     /// Whether the file is the base of an append-only file.
     pub is_log_base: bool,
     /// The time.
@@ -85,9 +84,16 @@ impl FileSink<'_> {
             self.sink.byte(EXPIRE_MILLIS);
             self.sink.bytes.extend_from_slice(&at.0.to_le_bytes());
         }
-        if options.idle_times {
-            self.sink.byte(IDLE);
-            self.sink.length(u64::try_from(image.idle_seconds(options.now)).unwrap_or_default());
+        match image.usage(options.usage, options.now) {
+            Some(Usage::IdleSeconds(seconds)) => {
+                self.sink.byte(IDLE);
+                self.sink.length(u64::try_from(seconds).unwrap_or_default());
+            }
+            Some(Usage::Frequency(frequency)) => {
+                self.sink.byte(FREQUENCY);
+                self.sink.byte(frequency);
+            }
+            None => {}
         }
         let hash = image.hash();
         let kind = hash::type_of(&hash, self.forms);

@@ -34,7 +34,7 @@ pub struct Memory<'a>(pub &'a [u8]);
 
 impl Source for Memory<'_> {
     fn take(&mut self, count: usize) -> Result<&[u8]> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(RdbError::Truncated)?;
+        let Some((taken, rest)) = self.0.split_at_checked(count) else { return Err(RdbError::Truncated) };
         self.0 = rest;
         Ok(taken)
     }
@@ -51,6 +51,8 @@ pub struct Stream<R> {
     /// What of the buffer has been taken, and what of it is in the checksum.
     taken: usize,
     summed: usize,
+    /// From where on what has been taken is kept nevertheless.
+    captured_from: Option<usize>,
     /// Bytes that the reader has yet to give, and those that it has given.
     unread: u64,
     read: u64,
@@ -67,7 +69,7 @@ impl<R: Read> Stream<R> {
     /// The `length` bytes that a reader gives.
     pub fn new(reader: R, length: u64) -> Self {
         let sum = CHECKSUM.digest();
-        Self { reader, buffer: Vec::new(), taken: 0, summed: 0, unread: length, read: 0, sum }
+        Self { reader, buffer: Vec::new(), taken: 0, summed: 0, captured_from: None, unread: length, read: 0, sum }
     }
 
     /// How many bytes have been taken.
@@ -86,9 +88,27 @@ impl<R: Read> Stream<R> {
         (self.buffer.get(self.taken..).unwrap_or_default().to_vec(), self.reader)
     }
 
+    /// How many bytes are left.
+    pub fn remaining(&self) -> u64 {
+        self.unread + (self.buffer.len() - self.taken) as u64
+    }
+
+    /// Takes what `pass` passes over, if it does without an error and that is at most so many bytes; otherwise nothing.
+    pub fn capture(&mut self, most: usize, pass: impl FnOnce(&mut Capture<'_, R>) -> Result<()>) -> Option<&[u8]> {
+        self.captured_from = Some(self.taken);
+        let passed = pass(&mut Capture { stream: self, room: most });
+        let start = self.captured_from.take()?;
+        if passed.is_err() {
+            self.taken = start;
+            return None;
+        }
+        self.buffer.get(start..self.taken)
+    }
+
     fn sum_up(&mut self) {
-        self.sum.update(self.buffer.get(self.summed..self.taken).unwrap_or_default());
-        self.summed = self.taken;
+        let end = self.captured_from.unwrap_or(self.taken);
+        self.sum.update(self.buffer.get(self.summed..end).unwrap_or_default());
+        self.summed = end;
     }
 
     #[cold]
@@ -100,8 +120,10 @@ impl<R: Read> Stream<R> {
             return Err(RdbError::Truncated);
         }
         self.sum_up();
-        self.buffer.drain(..self.taken);
-        (self.taken, self.summed) = (0, 0);
+        let done = self.captured_from.unwrap_or(self.taken);
+        self.buffer.drain(..done);
+        (self.taken, self.summed) = (self.taken - done, 0);
+        self.captured_from = self.captured_from.map(|_| 0);
         let more = usize::try_from(self.unread).unwrap_or(usize::MAX).min(missing.max(STEP));
         let start = self.buffer.len();
         self.buffer.resize(start + more, 0);
@@ -136,13 +158,33 @@ impl<R: Read> Source for Stream<R> {
     }
 
     fn left(&self) -> u64 {
-        self.unread + (self.buffer.len() - self.taken) as u64
+        self.remaining()
+    }
+}
+
+/// What is taken of a [`Stream`] to be looked at later.
+#[derive(Debug)]
+pub struct Capture<'a, R> {
+    stream: &'a mut Stream<R>,
+    room: usize,
+}
+
+impl<R: Read> Source for Capture<'_, R> {
+    fn take(&mut self, count: usize) -> Result<&[u8]> {
+        let Some(room) = self.room.checked_sub(count) else { return Err(RdbError::Truncated) };
+        self.room = room;
+        self.stream.take(count)
+    }
+
+    fn left(&self) -> u64 {
+        self.stream.left()
     }
 }
 
 /// Reads a single byte.
 pub fn byte(source: &mut impl Source) -> Result<u8> {
-    source.take(1)?.first().copied().ok_or(RdbError::Truncated)
+    let [byte, ..] = source.take(1)? else { return Err(RdbError::Truncated) };
+    Ok(*byte)
 }
 
 /// Reads bytes of a fixed number.

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::{Hindrances, snapshot_path};
+use crate::base::clock::UnixMillis;
 use crate::persist::aof::Phase;
 use crate::persist::rdb::RdbError;
-use crate::persist::rdb::load::{Expired, ForeignTypes, LoadOptions, Summary, read};
+use crate::persist::rdb::load::{Expired, ForeignTypes, Incoming, LoadOptions, Summary, read};
+use crate::persist::rdb::parallel::read_in_parallel;
 use crate::persist::rdb::source::Stream;
 use crate::services::Services;
 use crate::store::{Database, Interest, Lock, NewHash, Replace};
@@ -71,7 +73,7 @@ impl Services {
         let path = snapshot_path(&self.config);
         let started = self.clock.now();
         let summary = match File::open(&path) {
-            Ok(file) => self.load_file(file, Database::load),
+            Ok(file) => self.load_file(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => Err(error.into()),
         };
@@ -102,13 +104,21 @@ impl Services {
         }
         let file = File::open(&path).map_err(RdbError::from);
         let loaded = file.and_then(|file| {
-            self.load_file(file, |store, new| {
-                if held_databases.get(store.index()).copied().unwrap_or(false) {
+            let open = |index| {
+                let mut store = self.keyspace.database(index, now);
+                if held_databases.get(index).copied().unwrap_or(false) {
                     store.use_held(&held);
                 }
+                store
+            };
+            let load = |store: &mut Database<'_>, new: &NewHash<'_>| {
                 let is_new = store.load(new);
                 is_new || (how.merge && store.restore(new, Replace::Yes))
-            })
+            };
+            let mut into = self.databases_of_file(open, load);
+            // Only this thread may touch what it has locked.
+            let (mut stream, position) = self.begin_file(file)?;
+            read(&mut stream, &self.load_options(Expired::Dropped, now), position, &mut into)
         });
         if has_log {
             self.keyspace.add_interest(Interest::LOG);
@@ -116,37 +126,35 @@ impl Services {
         loaded.map(drop).map_err(|why| LoadError { path: shown(&path), why })
     }
 
-    fn load_file<'k>(
-        &'k self,
-        file: File,
-        load: impl FnMut(&mut Database<'k>, &NewHash<'_>) -> bool,
-    ) -> Result<Summary, RdbError> {
+    fn load_file(&self, file: File) -> Result<Summary, RdbError> {
+        let (mut stream, position) = self.begin_file(file)?;
+        self.load_stream(&mut stream, Expired::Dropped, position)
+    }
+
+    /// Begins to read a file: where it is read from, and where it is to be told how far that has come.
+    fn begin_file(&self, file: File) -> Result<(Stream<File>, &AtomicU64), RdbError> {
         let length = file.metadata()?.len();
         let progress = &self.persistence.loading;
         progress.total.store(length, Ordering::Relaxed);
-        self.load_with(&mut Stream::new(file, length), (Expired::Dropped, &progress.loaded), load)
+        Ok((Stream::new(file, length), &progress.loaded))
     }
 
-    /// Loads a snapshot into the keyspace, in which none of its keys may be; `position` is where it has come to.
+    /// Loads a snapshot into the keyspace, in which none of its keys may be, with as many threads as serve clients;
+    /// `position` is where it has come to.
     pub(in crate::services) fn load_stream(
         &self,
         stream: &mut Stream<File>,
         expired: Expired,
         position: &AtomicU64,
     ) -> Result<Summary, RdbError> {
-        self.load_with(stream, (expired, position), Database::load)
+        let (now, threads) = (self.clock.now(), self.config.io_threads());
+        let databases_of_file = || self.databases_of_file(|index| self.keyspace.database(index, now), Database::load);
+        read_in_parallel(stream, &self.load_options(expired, now), (position, threads), databases_of_file)
     }
 
-    fn load_with<'k>(
-        &'k self,
-        stream: &mut Stream<File>,
-        (expired, position): (Expired, &AtomicU64),
-        mut load: impl FnMut(&mut Database<'k>, &NewHash<'_>) -> bool,
-    ) -> Result<Summary, RdbError> {
-        let now = self.clock.now();
-        let databases = self.keyspace.database_count();
-        let options = LoadOptions {
-            databases,
+    fn load_options(&self, expired: Expired, now: UnixMillis) -> LoadOptions {
+        LoadOptions {
+            databases: self.keyspace.database_count(),
             foreign_types: match self.config.rdb_foreign_types() {
                 "skip" => ForeignTypes::Skip,
                 _ => ForeignTypes::Refuse,
@@ -154,17 +162,28 @@ impl Services {
             expired,
             checksum: self.config.rdbchecksum(),
             now,
-        };
-        let mut used: Vec<Option<Database<'k>>> = (0..databases).map(|_| None).collect();
-        read(stream, &options, position, |index, new| {
+        }
+    }
+
+    /// What takes the keys of a snapshot: `load` puts each into its database, or says that it is there already.
+    fn databases_of_file<'k>(
+        &'k self,
+        open: impl Fn(usize) -> Database<'k>,
+        load: impl Fn(&mut Database<'k>, &NewHash<'_>) -> bool,
+    ) -> impl FnMut(usize, Incoming<'_>) -> Result<(), RdbError> {
+        let mut used: Vec<Option<Database<'k>>> = (0..self.keyspace.database_count()).map(|_| None).collect();
+        move |index, incoming| {
             let Some(slot) = used.get_mut(index) else { return Err(RdbError::Database(index as u64)) };
-            let database = slot.get_or_insert_with(|| self.keyspace.database(index, now));
-            if load(database, new) {
-                Ok(())
-            } else {
-                Err(RdbError::Duplicate { database: index, key: new.key.escape_ascii().to_string() })
+            let database = slot.get_or_insert_with(|| open(index));
+            match incoming {
+                Incoming::Keys(keys) => database.reserve(keys),
+                Incoming::Hash(new) if load(database, new) => {}
+                Incoming::Hash(new) => {
+                    return Err(RdbError::Duplicate { database: index, key: new.key.escape_ascii().to_string() });
+                }
             }
-        })
+            Ok(())
+        }
     }
 }
 

@@ -193,7 +193,7 @@ impl Services {
         let options = SaveOptions {
             compression: config.rdbcompression(),
             checksum: config.rdbchecksum(),
-            idle_times: config.maxmemory_policy().ends_with("lru"),
+            usage: self.keyspace.eviction.kept_usage(),
             is_log_base: false,
             now: begun.since,
             used_memory: AllocatorStats::now().allocated,

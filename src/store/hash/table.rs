@@ -127,6 +127,14 @@ impl Leaf {
         }
     }
 
+    /// What it holds, in no more memory than that takes; it is empty afterwards.
+    fn take(&mut self) -> Arc<Self> {
+        let taken = Self { bytes: self.bytes.as_slice().to_vec(), ..*self };
+        self.bytes.clear();
+        *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
+        Arc::new(taken)
+    }
+
     fn is_full(&self, most_fields: usize) -> bool {
         self.count > most_fields || (self.bytes.len() > MOST_BYTES && self.count > 1)
     }
@@ -160,7 +168,33 @@ pub(in crate::store) struct Table {
     expiries: BTreeSet<(UnixMillis, u64)>,
 }
 
+/// A field that comes with others: name, value, expiry.
+pub(in crate::store) type NewEntry<'a> = (&'a [u8], &'a [u8], Option<UnixMillis>);
+
 impl Table {
+    /// A table of fields none of which comes twice, leaf by leaf. `field` gives each of them by its number.
+    pub(in crate::store) fn of<'a>(hasher: &KeyHasher, len: usize, field: impl Fn(usize) -> NewEntry<'a>) -> Self {
+        let mut order: Vec<(Position, usize)> = (0..len).map(|at| (hasher.position(field(at).0), at)).collect();
+        order.sort_unstable();
+        // As full as leaves are in which fields have come one by one.
+        let most_fields = if len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS } / 4 * 3;
+        let (mut leaves, mut leaf, mut start, mut last) = (Vec::new(), Leaf::default(), 0, None);
+        for (position, at) in order {
+            let (name, value, expiry) = field(at);
+            let is_full = leaf.count >= most_fields || leaf.bytes.len() + name.len() + value.len() > MOST_BYTES / 4 * 3;
+            if is_full && leaf.count > 0 && last != Some(position) {
+                leaves.push((start, leaf.take()));
+                start = position.0;
+            }
+            leaf.push(name, &Encoded::new(value), expiry);
+            last = Some(position);
+        }
+        leaves.push((start, leaf.take()));
+        let first = |&(start, ref leaf): &(u64, Arc<Leaf>)| leaf.first_expiry.map(|at| (at, start));
+        let expiries = leaves.iter().filter_map(first).collect();
+        Self { leaves: leaves.into_iter().collect(), len, expiries }
+    }
+
     pub(in crate::store) fn len(&self) -> usize {
         self.len
     }
@@ -489,4 +523,49 @@ impl Table {
 
 fn entry_of<'a>(entry: &Entry<'a>) -> TableEntry<'a> {
     TableEntry { field: entry.field, value: entry.value, expiry: entry.expiry }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeyHasher, Table, UnixMillis};
+    use crate::store::position::ScanCursor;
+
+    fn check(count: usize, value_length: usize) {
+        let hasher = KeyHasher::new();
+        let fields: Vec<_> = (0..count)
+            .map(|number| {
+                let expiry = number.is_multiple_of(7).then(|| UnixMillis(1_000_000 - i64::try_from(number).unwrap()));
+                (format!("field:{number}").into_bytes(), vec![b'v'; value_length + number % 3], expiry)
+            })
+            .collect();
+        let field = |at: usize| (&fields[at].0[..], &fields[at].1[..], fields[at].2);
+        let mut at_once = Table::of(&hasher, count, field);
+        let mut one_by_one = Table::default();
+        for (name, value, expiry) in &fields {
+            one_by_one.set(&hasher, name, value, |_| *expiry);
+        }
+        assert_eq!((at_once.len(), at_once.first_expiry()), (count, one_by_one.first_expiry()));
+        let scanned = |table: &Table| {
+            let mut all = Vec::new();
+            table.scan(&hasher, (ScanCursor(0), usize::MAX), |entry| {
+                all.push((entry.field.to_vec(), entry.value.text().to_vec(), entry.expiry));
+            });
+            all.sort();
+            all
+        };
+        assert_eq!(scanned(&at_once), scanned(&one_by_one));
+        for (name, ..) in &fields {
+            assert!(at_once.find(&hasher, name).is_some());
+            assert!(!at_once.set(&hasher, name, b"another", |_| None));
+            assert!(at_once.remove(&hasher, name));
+        }
+        assert_eq!((at_once.len(), at_once.first_expiry()), (0, None));
+    }
+
+    #[test]
+    fn a_table_made_at_once_is_as_one_made_field_by_field() {
+        for (count, value_length) in [(1, 1), (47, 5), (49, 5), (700, 900), (60, 5000), (6000, 10)] {
+            check(if cfg!(miri) { count.min(60) } else { count }, value_length);
+        }
+    }
 }

@@ -213,7 +213,7 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
         "active_defrag_running",
     ];
     text.zeros(&no_such_feature);
-    text.counter("mem_not_counted_for_evict", &ctx.services.memory.not_counted);
+    text.line("mem_not_counted_for_evict", ctx.services.memory_not_counted());
     text.line("mem_aof_buffer", ctx.services.append_only.log.waiting_bytes());
     text.line("mem_clients_normal", report.clients);
     text.line("mem_allocator", "jemalloc");

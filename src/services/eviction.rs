@@ -140,8 +140,7 @@ pub fn note_taken(services: &Services) {
 
 fn make_missing_room(services: &Services) -> bool {
     let now = services.clock.now();
-    // While clients are paused the data stays as it is.
-    if services.pause.mode(now).is_some() {
+    if is_held_back(services, now) {
         return true;
     }
     let room = EVICTOR.with_borrow_mut(|evictor| {
@@ -162,10 +161,15 @@ fn make_missing_room(services: &Services) -> bool {
     room != Room::None
 }
 
+/// Whether the data stays as it is: while clients are paused, and while it is being loaded.
+fn is_held_back(services: &Services, now: UnixMillis) -> bool {
+    services.persistence.is_loading() || services.pause.mode(now).is_some()
+}
+
 /// Goes on making room on a thread of its own; true if there is more to do after others have had their turn.
 pub fn go_on_making_room(services: &Services, candidates: &mut Candidates) -> bool {
     let now = services.clock.now();
-    if services.config.maxmemory() == 0 || services.pause.mode(now).is_some() {
+    if services.config.maxmemory() == 0 || is_held_back(services, now) {
         return false;
     }
     let started = Instant::now();
@@ -200,8 +204,7 @@ fn evict(services: &Services, candidates: &mut Candidates, now: UnixMillis, go_o
 /// Bytes taken that count: not those that are on their way to be freed, nor what eviction itself makes grow.
 fn counted(services: &Services) -> u64 {
     let removed = services.keyspace.removed_bytes() as u64;
-    let not_counted = services.memory.not_counted.load(Ordering::Relaxed);
-    services.memory.taken().saturating_sub(removed).saturating_sub(not_counted)
+    services.memory.taken().saturating_sub(removed).saturating_sub(services.memory_not_counted())
 }
 
 /// How long the commands that a worker runs in one millisecond may evict together: by `maxmemory-eviction-tenacity`, in

@@ -16,8 +16,6 @@ use crate::store::{IndexMemory, TemplateStats};
 pub struct MemoryGauge {
     /// Bytes taken, to the best of our knowledge.
     taken: AtomicI64,
-    /// Held in buffers that grow because keys are evicted, those of a log or of replicas: no reason to evict more.
-    pub not_counted: AtomicU64,
     /// Grows when threads have to begin anew to note what they take.
     beginning: AtomicU32,
     startup: AtomicU64,
@@ -42,7 +40,6 @@ impl MemoryGauge {
         let startup = AllocatorStats::now().allocated;
         Self {
             taken: AtomicI64::new(startup.cast_signed()),
-            not_counted: AtomicU64::new(0),
             beginning: AtomicU32::new(1),
             startup: AtomicU64::new(startup),
             peak: AtomicU64::new(startup),
@@ -89,6 +86,13 @@ impl MemoryGauge {
     #[inline]
     pub fn taken(&self) -> u64 {
         u64::try_from(self.taken.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+impl Services {
+    /// Bytes in buffers that grow because keys are evicted, those of the append-only file: no reason to evict more.
+    pub fn memory_not_counted(&self) -> u64 {
+        self.append_only.log.waiting_bytes()
     }
 }
 

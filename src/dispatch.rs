@@ -86,6 +86,10 @@ pub fn dispatch(
         }
     };
     finish(session, reply, mark, outcome);
+    // FLUSHALL, also within EXEC, does not run on a worker.
+    if place == Where::Aside {
+        services.save_flushed();
+    }
     observe::end_caching(session, args);
     let has_pushed = std::mem::take(&mut session.has_pushed);
     if session.reply_mode != ReplyMode::On && !has_pushed {

@@ -170,6 +170,7 @@ pub fn flushdb(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 pub fn flushall(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     check_flush_mode(args)?;
     ctx.store.flush_all();
+    ctx.services.note_flushed(ctx.store.changes());
     ctx.reply.ok();
     Ok(())
 }

@@ -278,7 +278,7 @@ with_persistence! { commands
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the number of keys in the selected database",
             "Remove all keys from the current database.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");
-    FlushAll => write("flushall", -1, keys::flushall).reach(Everything).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
+    FlushAll => write("flushall", -1, keys::flushall).reach(Everything).flag(CommandFlags::FILES).server().acl(Acl::DANGEROUS).acl(Acl::KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .doc("1.0.0", "O(N) where N is the total number of keys in all databases",
             "Removes all keys from all databases.", "[ASYNC@4.0.0 | SYNC@6.2.0]=flush-type");

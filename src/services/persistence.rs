@@ -1,5 +1,6 @@
 //! Keeping the data beyond the life of the process: when snapshots are taken, how they went, and what is refused meanwhile.
 
+mod flushed;
 mod loading;
 mod saving;
 
@@ -9,7 +10,7 @@ pub use loading::{LoadError, LoadProgress, Reload};
 pub use saving::{Busy, SaveError};
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -63,6 +64,10 @@ pub struct Persistence {
     wake: Condvar,
     /// The count of changes at the last snapshot that succeeded.
     saved_changes: AtomicU64,
+    /// The count of changes at a FLUSHALL after which the file has yet to be emptied, [`u64::MAX`] if there is none.
+    flushed_changes: AtomicU64,
+    /// Whether the snapshot that is being written in the background is of no use any more.
+    is_outdated: AtomicBool,
     /// Keys that the snapshot has, and those of them that have been written.
     pub(super) keys_total: AtomicU64,
     pub(super) keys_written: AtomicU64,
@@ -89,6 +94,8 @@ impl Persistence {
             begun: Mutex::default(),
             wake: Condvar::new(),
             saved_changes: AtomicU64::new(0),
+            flushed_changes: AtomicU64::new(u64::MAX),
+            is_outdated: AtomicBool::new(false),
             keys_total: AtomicU64::new(0),
             keys_written: AtomicU64::new(0),
         }

@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[
     ("changes_are_saved_by_themselves", save_points),
     ("a_reload_changes_nothing", reload),
     ("a_snapshot_under_writers_is_one_instant", one_instant),
+    ("flushall_empties_the_snapshot", flush_all),
     ("what_cannot_be_written_is_told", unwritable),
     ("a_broken_file_is_refused_at_the_start", broken),
     ("expired_keys_are_left_out", expired),
@@ -196,6 +197,40 @@ fn one_instant() {
     }
     stop.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
+fn flush_all() {
+    /// More than what stands before the first key.
+    const EMPTY: u64 = 150;
+    let folder = Folder::new();
+    let length = || std::fs::metadata(folder.dump()).unwrap().len();
+    let mut server = start_in(Kind::Hashd, &folder, &["--save", "3600 1000000"]);
+    let mut client = server.client();
+    for requests in [&["FLUSHALL"][..], &["MULTI", "FLUSHALL ASYNC", "EXEC"]] {
+        fill(&mut client, true);
+        assert_eq!(client.line("SAVE"), "+OK");
+        assert!(length() > EMPTY);
+        client.line("HSET another f v");
+        // What is being written would bring back what has gone.
+        assert_eq!(client.line("BGSAVE"), "+Background saving started");
+        requests.iter().for_each(|request| drop(client.line(request)));
+        assert!(length() < EMPTY);
+        assert_eq!(info(&mut client, "persistence", "rdb_changes_since_last_save"), "0");
+        eventually("nothing is written", || info(&mut client, "persistence", "rdb_bgsave_in_progress") == "0");
+        assert!(length() < EMPTY);
+        assert_eq!(info(&mut client, "persistence", "rdb_last_bgsave_status"), "ok");
+    }
+    server.signal("KILL");
+    server.wait_for_exit(Duration::from_secs(20));
+    let server = start_in(Kind::Hashd, &folder, &[]);
+    let mut client = server.client();
+    assert_eq!(client.line("DBSIZE"), ":0");
+    // Without times to save at the file stays as it is.
+    client.line("HSET a f v");
+    assert_eq!(client.line("SAVE"), "+OK");
+    let before = length();
+    client.line("FLUSHALL");
+    assert_eq!(length(), before);
 }
 
 fn unwritable() {

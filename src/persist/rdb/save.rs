@@ -34,24 +34,7 @@ pub struct SaveOptions {
 /// Writes a snapshot; `written` counts its keys as they are written.
 pub fn write(snapshot: &Snapshot, out: &mut dyn Write, options: &SaveOptions, written: &AtomicU64) -> io::Result<()> {
     let forms = if snapshot.may_have_field_expiries() { Forms::All } else { Forms::Plain };
-    let mut file = FileSink { sink: Sink::new(options.compression), out, sum: CHECKSUM.digest(), forms };
-    file.sink.bytes.extend_from_slice(match forms {
-        // The oldest that a server has to know: Redis 7.0 and Valkey, or Redis 7.4.
-        Forms::Plain => b"REDIS0010",
-        Forms::All => b"REDIS0012",
-    });
-    let seconds = (options.now.0 / 1000).to_string();
-    for (name, value) in [
-        ("redis-ver", options.version),
-        ("redis-bits", "64"),
-        ("ctime", &seconds),
-        ("used-mem", &options.used_memory.to_string()),
-        ("aof-base", if options.is_log_base { "1" } else { "0" }),
-    ] {
-        file.sink.byte(AUX);
-        file.sink.string(name.as_bytes());
-        file.sink.string(value.as_bytes());
-    }
+    let mut file = FileSink::begin(out, options, forms);
     for database in snapshot.databases().iter().filter(|database| database.keys > 0) {
         file.sink.byte(SELECT_DATABASE);
         file.sink.length(database.index as u64);
@@ -64,11 +47,12 @@ pub fn write(snapshot: &Snapshot, out: &mut dyn Write, options: &SaveOptions, wr
             if file.sink.bytes.len() >= STEP { file.flush(options.checksum) } else { Ok(()) }
         })?;
     }
-    file.sink.byte(END);
-    file.flush(options.checksum)?;
-    let sum = if options.checksum { file.sum.finalize() } else { 0 };
-    file.out.write_all(&sum.to_le_bytes())?;
-    file.out.flush()
+    file.end(options)
+}
+
+/// Writes a file that no key is in.
+pub fn write_empty(out: &mut dyn Write, options: &SaveOptions) -> io::Result<()> {
+    FileSink::begin(out, options, Forms::Plain).end(options)
 }
 
 struct FileSink<'a> {
@@ -78,7 +62,37 @@ struct FileSink<'a> {
     forms: Forms,
 }
 
-impl FileSink<'_> {
+impl<'a> FileSink<'a> {
+    fn begin(out: &'a mut dyn Write, options: &SaveOptions, forms: Forms) -> Self {
+        let mut file = Self { sink: Sink::new(options.compression), out, sum: CHECKSUM.digest(), forms };
+        file.sink.bytes.extend_from_slice(match forms {
+            // The oldest that a server has to know: Redis 7.0 and Valkey, or Redis 7.4.
+            Forms::Plain => b"REDIS0010",
+            Forms::All => b"REDIS0012",
+        });
+        let seconds = (options.now.0 / 1000).to_string();
+        for (name, value) in [
+            ("redis-ver", options.version),
+            ("redis-bits", "64"),
+            ("ctime", &seconds),
+            ("used-mem", &options.used_memory.to_string()),
+            ("aof-base", if options.is_log_base { "1" } else { "0" }),
+        ] {
+            file.sink.byte(AUX);
+            file.sink.string(name.as_bytes());
+            file.sink.string(value.as_bytes());
+        }
+        file
+    }
+
+    fn end(mut self, options: &SaveOptions) -> io::Result<()> {
+        self.sink.byte(END);
+        self.flush(options.checksum)?;
+        let sum = if options.checksum { self.sum.finalize() } else { 0 };
+        self.out.write_all(&sum.to_le_bytes())?;
+        self.out.flush()
+    }
+
     fn key(&mut self, image: &KeyImage, options: &SaveOptions) {
         if let Some(at) = image.expiry() {
             self.sink.byte(EXPIRE_MILLIS);

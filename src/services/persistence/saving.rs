@@ -1,6 +1,6 @@
 //! Taking snapshots.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -71,11 +71,17 @@ impl Services {
     pub fn save(&self) -> Result<(), SaveError> {
         let begun = self.begin_snapshot().map_err(|_| SaveError::Busy)?;
         let (since, changes) = (begun.since, begun.changes);
-        let outcome = self.write_snapshot(&begun);
+        let outcome = self.write_snapshot(&begun, || false);
         drop(begun);
+        self.finish_save(&outcome, (since, changes));
+        Ok(outcome?)
+    }
+
+    /// Notes how a snapshot has gone that a client has waited for.
+    pub(super) fn finish_save(&self, outcome: &io::Result<()>, (since, changes): (UnixMillis, u64)) {
         let mut history = self.persistence.history.lock();
         history.running_since = None;
-        match &outcome {
+        match outcome {
             Ok(()) => {
                 history.last_success = self.clock.now().seconds();
                 history.last_succeeded = true;
@@ -85,7 +91,6 @@ impl Services {
             }
             Err(error) => tracing::warn!(%error, "saving the DB on disk has failed"),
         }
-        Ok(outcome?)
     }
 
     /// Whether a server that is shut down so takes a snapshot first.
@@ -165,15 +170,18 @@ impl Services {
 
     fn finish_background_save(&self, begun: Begun) {
         let (since, changes) = (begun.since, begun.changes);
-        let outcome = self.write_snapshot(&begun);
+        let is_outdated = || self.persistence.is_outdated.load(Ordering::Relaxed);
+        let outcome = self.write_snapshot(&begun, is_outdated);
         drop(begun);
         let now = self.clock.now();
         let mut history = self.persistence.history.lock();
         history.running_since = None;
         history.last_duration = Some((now.0 - since.0) / 1000);
-        history.last_succeeded = outcome.is_ok();
         match outcome {
+            // As in Redis, which ends the process that writes it, this is no failure.
+            Err(_) if is_outdated() => tracing::info!("background saving given up because of FLUSHALL"),
             Ok(()) => {
+                history.last_succeeded = true;
                 history.last_success = now.seconds();
                 history.count += 1;
                 history.failures = 0;
@@ -181,6 +189,7 @@ impl Services {
                 tracing::info!(milliseconds = now.0 - since.0, "background saving terminated with success");
             }
             Err(error) => {
+                history.last_succeeded = false;
                 history.failures += 1;
                 self.persistence.set_hindrance(Hindrances::SNAPSHOT_FAILED, true);
                 tracing::warn!(%error, path = %snapshot_path(&self.config).display(), "background saving has failed");
@@ -188,20 +197,45 @@ impl Services {
         }
     }
 
-    fn write_snapshot(&self, begun: &Begun) -> io::Result<()> {
-        let (config, persistence) = (&self.config, &self.persistence);
-        let options = SaveOptions {
-            compression: config.rdbcompression(),
-            checksum: config.rdbchecksum(),
+    /// Writes a snapshot, unless it `is_outdated` before it is whole.
+    fn write_snapshot(&self, begun: &Begun, is_outdated: impl Fn() -> bool) -> io::Result<()> {
+        let (persistence, options) = (&self.persistence, self.save_options(begun.since));
+        replace_file(&*persistence.disk, &snapshot_path(&self.config), |out| {
+            let mut out = UnlessOutdated { out, is_outdated: &is_outdated };
+            write(&begun.snapshot, &mut out, &options, &persistence.keys_written)
+        })
+    }
+
+    /// How a snapshot is written that is begun now.
+    pub(super) fn save_options(&self, now: UnixMillis) -> SaveOptions {
+        SaveOptions {
+            compression: self.config.rdbcompression(),
+            checksum: self.config.rdbchecksum(),
             usage: self.keyspace.eviction.kept_usage(),
             is_log_base: false,
-            now: begun.since,
+            now,
             used_memory: AllocatorStats::now().allocated,
             version: REDIS_VERSION,
-        };
-        replace_file(&*persistence.disk, &snapshot_path(config), |out| {
-            write(&begun.snapshot, out, &options, &persistence.keys_written)
-        })
+        }
+    }
+}
+
+/// Refuses to write once what is written is of no use.
+struct UnlessOutdated<'a> {
+    out: &'a mut dyn Write,
+    is_outdated: &'a dyn Fn() -> bool,
+}
+
+impl Write for UnlessOutdated<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if (self.is_outdated)() {
+            return Err(io::Error::other("all data has gone meanwhile"));
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

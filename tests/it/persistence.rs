@@ -1,5 +1,7 @@
 //! Snapshots: what is saved comes back, also through real servers; what cannot be written or read is told.
 
+mod faults;
+
 use crate::Case;
 use crate::client::{Client, eventually, info};
 use crate::server::{self, Kind, Server};
@@ -16,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("a_snapshot_under_writers_is_one_instant", one_instant),
     ("flushall_empties_the_snapshot", flush_all),
     ("what_cannot_be_written_is_told", unwritable),
+    ("a_failing_disk_leaves_the_last_snapshot", faults::snapshots),
     ("a_broken_file_is_refused_at_the_start", broken),
     ("expired_keys_are_left_out", expired),
     ("migrate_between_two_servers", || migrate(Kind::Hashd, Kind::Hashd)),

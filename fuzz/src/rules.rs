@@ -24,6 +24,14 @@ pub fn run(bytes: &[u8]) {
     if count(b'(') != selectors || count(b')') != selectors || listed.iter().any(|byte| b"\"'\\".contains(byte)) {
         return;
     }
+    // Nor does Redis take a pattern of keys beside `~*`, which is how it lists `%RW~*` too.
+    let is_of_keys = |word: &&[u8]| word.starts_with(b"~") || word.starts_with(b"%");
+    for part in listed.split(|byte| b"()".contains(byte)) {
+        let keys: Vec<&[u8]> = part.split(|&byte| byte == b' ').filter(is_of_keys).collect();
+        if keys.len() > 1 && keys.contains(&&b"~*"[..]) {
+            return;
+        }
+    }
     // The word `resetchannels` begins the listing wherever channels are not all allowed.
     let mut again = Rules::new(Grammar { starts_with_all_channels: false, ..grammar });
     for rule in merge_selectors(listed.split(|&byte| byte == b' ')).expect("what is listed is whole") {

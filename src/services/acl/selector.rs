@@ -170,8 +170,7 @@ impl Selector {
         if self.free.contains(Free::KEYS) {
             return b"~*".to_vec();
         }
-        let is_alone = self.keys.len() == 1;
-        let shown: Vec<_> = self.keys.iter().map(|keys| keys.show(is_alone)).collect();
+        let shown: Vec<_> = self.keys.iter().map(KeyPattern::show).collect();
         shown.join(&b' ')
     }
 
@@ -305,15 +304,11 @@ impl Selector {
 }
 
 impl KeyPattern {
-    /// The rule that adds the pattern, which may be the only one.
-    fn show(&self, is_alone: bool) -> Vec<u8> {
+    fn show(&self) -> Vec<u8> {
         let prefix: &[u8] = if self.permissions == Permissions::READ {
             b"%R~"
         } else if self.permissions == Permissions::WRITE {
             b"%W~"
-        } else if *self.pattern == *b"*" && !is_alone {
-            // Redis shows `~*`, which takes no other pattern beside it: it could not load what it has saved.
-            b"%RW~"
         } else {
             b"~"
         };

@@ -168,7 +168,8 @@ pub(super) fn environment(
 }
 
 /// Variables by which the test suite and the benches find what they need; a server they start inherits them.
-const OF_THE_TESTS: [&[u8]; 7] = [b"PEERS", b"BIN", b"RECORD", b"SEED", b"FUZZ_SECONDS", b"STAND_IN", b"TIME_LIMIT"];
+const OF_THE_TESTS: [&[u8]; 8] =
+    [b"CRASH_ROUNDS", b"PEERS", b"BIN", b"RECORD", b"SEED", b"FUZZ_SECONDS", b"STAND_IN", b"TIME_LIMIT"];
 
 /// Kubernetes gives every container such variables about a service named `hashd`; they are not settings.
 fn is_service_link(suffix: &[u8], value: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 mod config;
 mod decoder;
 mod glob;
+mod rdb;
 mod rules;
 mod session;
 
@@ -17,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("decoder", decoder::run),
     ("glob", glob::run),
+    ("rdb", rdb::run),
     ("rules", rules::run),
     ("session", session::run),
 ];

@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     ("config", || fuzz("config")),
     ("decoder", || fuzz("decoder")),
     ("glob", || fuzz("glob")),
+    ("rdb", || fuzz("rdb")),
     ("rules", || fuzz("rules")),
     ("session", || fuzz("session")),
     ("every_target_is_fuzzed", every_target),

@@ -246,7 +246,8 @@ TEXTS = {
 
 
 def is_text(name):
-    return name in TEXTS or name.endswith(("_human", "_perc", "_status"))
+    # Of the shares only this one has no % behind it.
+    return name in TEXTS or name.endswith(("_human", "_perc", "_status")) and name != "current_fork_perc"
 
 
 def test_every_line_of_info(program):

@@ -74,7 +74,7 @@ fn load(bytes: &[u8]) -> Option<Arc<Keyspace>> {
 }
 
 /// The keys of a snapshot with their expiries and sorted fields.
-fn contents(keyspace: &Arc<Keyspace>) -> BTreeMap<(usize, Vec<u8>), (Option<UnixMillis>, Vec<Field>)> {
+fn contents(keyspace: &Arc<Keyspace>) -> BTreeMap<(usize, Vec<u8>), Content> {
     let (snapshot, ()) = keyspace.begin_snapshot(|_| ()).expect("nobody else has a snapshot");
     let mut all = BTreeMap::new();
     for database in snapshot.databases() {
@@ -91,6 +91,8 @@ fn contents(keyspace: &Arc<Keyspace>) -> BTreeMap<(usize, Vec<u8>), (Option<Unix
 }
 
 type Field = (Vec<u8>, Vec<u8>, Option<UnixMillis>);
+
+type Content = (Option<UnixMillis>, Vec<Field>);
 
 fn payload(value: &[u8], version: u16) {
     // A checksum of 0 is not looked at.

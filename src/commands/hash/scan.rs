@@ -28,7 +28,7 @@ pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             return Ok(());
         }
         let options = ScanOptions::parse(args)?;
-        let mut found = Vec::with_capacity(options.count.min(LARGE));
+        let mut found = Vec::with_capacity(options.count.min(hash.len()).min(LARGE));
         let next = hash.scan(cursor, options.count, |field, value| {
             if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
                 found.push((field, options.with_values.then_some(value)));

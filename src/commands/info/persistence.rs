@@ -15,8 +15,7 @@ pub(super) fn write(text: &mut Text, ctx: &Context<'_>) {
     text.line("async_loading", 0);
     // A snapshot is taken without a fork: no page is copied on a write.
     text.zeros(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    let hundredths = (written * 10_000).checked_div(total).unwrap_or(0);
-    text.line("current_fork_perc", format_args!("{}.{:02}", hundredths / 100, hundredths % 100));
+    text.line("current_fork_perc", percent(written, total));
     text.line("current_save_keys_processed", written);
     text.line("current_save_keys_total", total);
     text.line("rdb_changes_since_last_save", ctx.services.unsaved_changes() + ctx.store.changes());
@@ -73,7 +72,12 @@ fn loading(text: &mut Text, ctx: &Context<'_>) {
     text.line("loading_start_time", started / 1000);
     text.line("loading_total_bytes", total);
     text.line("loading_loaded_bytes", loaded);
-    let hundredths = (loaded * 10_000).checked_div(total).unwrap_or(0);
-    text.line("loading_loaded_perc", format_args!("{}.{:02}", hundredths / 100, hundredths % 100));
+    text.line("loading_loaded_perc", percent(loaded, total));
     text.line("loading_eta_seconds", (elapsed * left).checked_div(loaded).unwrap_or(1));
+}
+
+/// A share in per cent, with two decimals.
+fn percent(part: u64, whole: u64) -> String {
+    let hundredths = (part * 10_000).checked_div(whole).unwrap_or(0);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
 use side_by_side::{
-    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
+    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls, throughput,
 };
 
 /// Measures one part.
@@ -40,7 +40,7 @@ type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
 const PARTS: [(&str, Measure); 12] = [
     ("requests", requests::measure),
-    ("throughput", cores::throughput),
+    ("throughput", throughput::measure),
     ("growth", cores::growth),
     ("hot-key", cores::hot_key),
     ("large", large::measure),

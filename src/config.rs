@@ -266,6 +266,16 @@ impl Config {
         }
     }
 
+    /// `socket-mark-id`
+    pub fn socket_mark(&self) -> u32 {
+        u32::try_from(self.socket_mark_id()).unwrap_or(0)
+    }
+
+    /// Whether writes need replicas: `min-replicas-to-write` and `min-replicas-max-lag`, of which 0 says no.
+    pub fn wants_replicas(&self) -> bool {
+        self.min_replicas_to_write() > 0 && self.min_replicas_max_lag() > 0
+    }
+
     /// `shutdown-on-sigterm`
     pub fn shutdown_by_sigterm(&self) -> Shutdown {
         Shutdown::of_flags(self.number(Parameter::shutdown_on_sigterm))

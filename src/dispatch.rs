@@ -1,5 +1,6 @@
 //! The gate: what every command must pass before it runs, in Redis's order; then the call and its accounting.
 
+mod foreign;
 mod hindrances;
 mod locks;
 mod long;
@@ -9,6 +10,7 @@ mod timing;
 mod transaction;
 mod users;
 
+pub use foreign::make_way_for_foreign;
 pub use replay::{ReplayError, replay};
 
 use std::borrow::Cow;

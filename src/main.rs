@@ -6,7 +6,7 @@ mod allocator;
 use std::process::ExitCode;
 
 use hashd::config::{Config, Startup};
-use hashd::server::{self, logging};
+use hashd::server::{self, logging, supervisor};
 
 fn main() -> ExitCode {
     #[cfg(feature = "jemalloc")]
@@ -17,8 +17,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Startup::Run(config)) => {
-            let outcome = logging::start(&config).and_then(|logging| server::run(config, logging));
-            match outcome {
+            let outcome = supervisor::go_to_background(&config).and_then(|()| logging::start(&config));
+            match outcome.and_then(|logging| server::run(config, logging)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!(%error, "cannot serve");

@@ -4,7 +4,7 @@ mod append_only;
 mod background;
 mod keep;
 pub mod logging;
-mod supervisor;
+pub mod supervisor;
 mod welcome;
 
 use std::io;
@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::clock::Clock;
+use crate::base::memory::purge_in_background;
+use crate::base::process::run_on;
 use crate::commands::table;
 use crate::config::{Config, StartupError};
 use crate::http::Endpoint;
@@ -39,6 +41,9 @@ pub fn run(config: Config, logging: Logging) -> io::Result<()> {
     services.log = Some(Box::new(logging));
     services.acl.load_at_start(&services).map_err(io::Error::other)?;
     welcome::show(&services);
+    purge_in_background(config.jemalloc_bg_thread());
+    // The log says so if it does not work; the server serves all the same, as Redis does.
+    drop(services.oom_score.apply(&config));
     let services = Arc::new(services);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(services))
 }
@@ -56,7 +61,8 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
     let http = serve_http(&services)?;
     background::start(&services)?;
-    let _pid_file = PidFile::write(config.pidfile());
+    run_on(&config.server_cpulist());
+    let _pid_file = PidFile::write(supervisor::pid_file(&config));
     tokio::select! {
         loaded = keep::load(&services) => loaded?,
         // What has been loaded is not all: there is nothing to save.
@@ -102,7 +108,7 @@ fn serve_http(services: &Arc<Services>) -> io::Result<Option<Endpoint>> {
     let backlog = i32::try_from(config.tcp_backlog()).unwrap_or(i32::MAX);
     let mut sockets = Vec::new();
     for place in places(&config.http_bind(), config.http_port(), false) {
-        sockets.extend(place.open(backlog)?);
+        sockets.extend(place.open(backlog, config.socket_mark())?);
     }
     if sockets.is_empty() {
         return Ok(None);
@@ -116,7 +122,7 @@ fn serve_http(services: &Arc<Services>) -> io::Result<Option<Endpoint>> {
 struct PidFile(String);
 
 impl PidFile {
-    /// Writes the process id, if a path is given. That it cannot be written is no reason not to serve, as in Redis.
+    /// Writes the process id, if there is a path. That it cannot be written is no reason not to serve, as in Redis.
     fn write(path: String) -> Option<Self> {
         if path.is_empty() {
             return None;

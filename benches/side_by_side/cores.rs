@@ -1,44 +1,15 @@
-//! More than one core: throughput with all of them, what a second worker costs, and all clients on one hash.
+//! More than one core: what a second worker costs, and all clients on one hash.
 
 use super::client::{Client, encode};
-use super::requests::{COMMANDS, Load, Sample, fill, in_turn};
+use super::requests::{Load, in_turn};
 use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server, kinds, median};
-
-/// Threads of a peer's own that are tried; its best counts.
-const IO_THREADS: [&str; 3] = ["1", "2", "4"];
 
 const PIPELINE: u64 = 16;
 
 /// Connections of the growth measurement, each with keys of its own.
 const CONNECTIONS: usize = 16;
 const KEYS_EACH: usize = 5000;
-
-/// Throughput of hashd on all cores beside the best that a peer reaches with threads of its own.
-pub(crate) fn throughput(options: &Options) -> Outcome<Vec<Table>> {
-    let mut servers = vec![Server::start(Kind::Hashd, &options.peers, &[])?];
-    let kinds = kinds(&options.peers);
-    for &kind in kinds.iter().skip(1) {
-        for threads in IO_THREADS {
-            let server = Server::start(kind, &options.peers, &["--io-threads", threads])?;
-            let name = format!("{}, io-threads {threads}", server.name);
-            servers.push(server.named(&name));
-        }
-    }
-    let columns = servers.iter().map(|server| server.name.clone()).collect();
-    for server in &servers {
-        fill(&options.peers, server)?;
-    }
-    let title = "Requests per second with both cores serving, pipeline 16";
-    let mut table = Table::new("throughput", title, Better::Higher, columns);
-    for (name, command) in COMMANDS {
-        let load = Load { command, pipeline: PIPELINE, requests: options.requests * 2, threads: 2 };
-        let medians = in_turn(options, &servers, load)?;
-        table.add(name, medians.iter().map(|sample: &Sample| Some(sample.requests_per_second)).collect());
-    }
-    println!("geometric mean to the best peer: {:.2}", table.mean_ratio(0, |_| true).unwrap_or(f64::NAN));
-    Ok(vec![table])
-}
 
 /// CPU time per request when two workers serve, in relation to one, on connections that share no key.
 pub(crate) fn growth(options: &Options) -> Outcome<Vec<Table>> {

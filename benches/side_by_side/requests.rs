@@ -14,7 +14,7 @@ use super::client::Client;
 use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server, kinds, median};
 
-const KEYS: usize = 100_000;
+pub(super) const KEYS: usize = 100_000;
 
 /// How many clients listen to channels that nobody uses, on the server that has them.
 const SUBSCRIBERS: usize = 1000;

@@ -48,10 +48,15 @@ pub fn purge() {
     allocator::purge();
 }
 
+/// Whether the allocator gives pages back by threads of its own, rather than when it is next asked for memory.
+pub fn purge_in_background(does: bool) {
+    allocator::purge_in_background(does);
+}
+
 #[cfg(feature = "jemalloc")]
 mod allocator {
     use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
-    use tikv_jemalloc_ctl::{Access, AsName, Result, arenas, epoch, stats, stats_print};
+    use tikv_jemalloc_ctl::{Access, AsName, Result, arenas, background_thread, epoch, stats, stats_print};
 
     /// What threads keep for their next allocations, in all arenas; jemalloc counts it as given out.
     const KEPT: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
@@ -98,6 +103,12 @@ mod allocator {
                 name.read().and_then(|decay: isize| name.write(0_isize).and_then(|()| name.write(decay)));
         }
     }
+
+    pub(super) fn purge_in_background(does: bool) {
+        if let Err(error) = background_thread::write(does) {
+            tracing::warn!(%error, "the threads of the allocator cannot be switched");
+        }
+    }
 }
 
 /// Without jemalloc nobody counts what is given out: it is taken for what is in memory.
@@ -113,6 +124,8 @@ mod allocator {
     }
 
     pub(super) fn purge() {}
+
+    pub(super) fn purge_in_background(_does: bool) {}
 
     pub(super) fn thread_balance() -> i64 {
         0

@@ -323,6 +323,9 @@ fn threads(text: &mut Text, ctx: &Context<'_>) {
 fn replication(text: &mut Text, ctx: &Context<'_>) {
     text.line("role", "master");
     text.line("connected_slaves", 0);
+    if ctx.services.config.wants_replicas() {
+        text.line("min_slaves_good_slaves", 0);
+    }
     text.line("master_failover_state", "no-failover");
     text.line("master_replid", &ctx.services.run_id);
     text.line("master_replid2", "0".repeat(ctx.services.run_id.len()));

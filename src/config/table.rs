@@ -196,13 +196,13 @@ table! {
     tcp_keepalive: int(0, INT) = "300", Live, [], "Seconds between TCP keepalive probes, 0 for none.";
     timeout: int(0, INT) = "0", Live, [], "Seconds after which an idle client is closed, 0 for never.";
     maxclients: count(1, 4_294_967_295) = "10000", Live, [], "Largest number of clients connected at once.";
-    max_new_connections_per_cycle: count(1, 1000) = "10", Live, [], "Connections accepted at once (no effect).";
+    max_new_connections_per_cycle: count(1, 1000) = "10", Live, [], "Connections accepted at once; a thread of its own accepts them (no effect).";
     http_port: port() = "0", Fixed, [], "TCP port of the metrics and the page for browsers, over HTTP; 0 for none.";
     http_bind: special(Kind::Bind) = "127.0.0.1", Fixed, [], "Addresses to listen on for HTTP.";
     http_hosts: text() = "", Live, [], "Names besides localhost by which HTTP clients may call this server, * for any.";
     protected_mode: bool() = "yes", Live, [], "Refuse remote clients as long as no password is set.";
-    bind_source_addr: text() = "", Live, [], "Address of outgoing connections (no effect).";
-    socket_mark_id: int(0, 4_294_967_295) = "0", Fixed, [], "Mark of the listening sockets (no effect).";
+    bind_source_addr: text() = "", Live, [], "Address of connections to a primary (no effect).";
+    socket_mark_id: int(0, 4_294_967_295) = "0", Fixed, [], "Mark of the listening sockets' packets, for routing and filtering; 0 for none.";
     io_threads: count(1, 1024) = "", Fixed, ["threads"], "Threads that serve clients; one a core by default.";
 
     // Limits of a client.
@@ -280,12 +280,12 @@ table! {
     syslog_enabled: bool() = "no", Fixed, [], "Log to syslog (no effect).";
     syslog_ident: text() = "redis", Fixed, [], "Identity in syslog (no effect).";
     syslog_facility: choice(FACILITIES) = "local0", Fixed, [], "Facility in syslog (no effect).";
-    crash_log_enabled: bool() = "yes", Live, [], "Log crashes (no effect).";
+    crash_log_enabled: bool() = "yes", Live, [], "Log crashes; they always are (no effect).";
     crash_memcheck_enabled: bool() = "yes", Live, [], "Check the memory after a crash (no effect).";
     ignore_warnings: text() = "", Live, [], "Start-up warnings to ignore (no effect).";
 
     // Process.
-    daemonize: bool() = "no", Fixed, [], "Run in the background (no effect).";
+    daemonize: bool() = "no", Fixed, [], "Run in the background.";
     supervised: choice(SUPERVISORS) = "no", Fixed, [], "Supervisor to tell that the server is ready: systemd, or auto to find out.";
     pidfile: text() = "", Fixed, [], "File to write the process id to.";
     dir: special(Kind::Directory) = "", Guarded, [], "Working directory.";
@@ -295,15 +295,15 @@ table! {
     always_show_logo: bool() = "no", Fixed, [], "Show the logo at start-up (no effect).";
     set_proc_title: bool() = "yes", Fixed, [], "Set the title of the process (no effect).";
     proc_title_template: text(kind::process_title) = "{title} {listen-addr} {server-mode}", Live, [], "Title of the process (no effect).";
-    oom_score_adj: choice(&["no", "yes", "relative", "absolute"]) = "no", Live, [], "Tell the kernel what to kill first (no effect).";
-    oom_score_adj_values: special(Kind::OomScores) = "0 200 800", Live, [], "Scores of main, replica and child process (no effect).";
+    oom_score_adj: choice(&["no", "yes", "relative", "absolute"]) = "no", Live, [], "Whether to tell the kernel what to kill first: relative (or yes) to the score there is, or absolute.";
+    oom_score_adj_values: special(Kind::OomScores) = "0 200 800", Live, [], "Scores of a primary, a replica and a child process, of which the first is used.";
     locale_collate: text() = "", Live, [], "Order of letters, for SORT (no effect).";
-    disable_thp: bool() = "yes", Fixed, [], "Disable transparent huge pages (no effect).";
-    jemalloc_bg_thread: bool() = "yes", Live, [], "Let jemalloc purge in the background (no effect).";
-    server_cpulist: text() = "", Fixed, ["server_cpulist"], "CPUs of the server threads (no effect).";
-    bio_cpulist: text() = "", Fixed, ["bio_cpulist"], "CPUs of the background threads (no effect).";
-    aof_rewrite_cpulist: text() = "", Fixed, ["aof_rewrite_cpulist"], "CPUs of the AOF rewrite (no effect).";
-    bgsave_cpulist: text() = "", Fixed, ["bgsave_cpulist"], "CPUs of the snapshot (no effect).";
+    disable_thp: bool() = "yes", Fixed, [], "Disable transparent huge pages; snapshots need no fork, which they would slow down (no effect).";
+    jemalloc_bg_thread: bool() = "yes", Live, [], "Let the allocator give memory back by threads of its own.";
+    server_cpulist: text() = "", Fixed, ["server_cpulist"], "CPUs of the threads that serve clients, as in 0-7:2 or 1,3.";
+    bio_cpulist: text() = "", Fixed, ["bio_cpulist"], "CPUs of the background threads.";
+    aof_rewrite_cpulist: text() = "", Fixed, ["aof_rewrite_cpulist"], "CPUs of the AOF rewrite.";
+    bgsave_cpulist: text() = "", Fixed, ["bgsave_cpulist"], "CPUs of the snapshot.";
     activedefrag: bool() = "no", Live, [], "Defragment memory (no effect).";
     active_defrag_ignore_bytes: memory(1, LONG_BYTES) = "100mb", Live, [], "Defragmentation (no effect).";
     active_defrag_threshold_lower: int(0, 1000) = "10", Live, [], "Defragmentation (no effect).";
@@ -320,7 +320,7 @@ table! {
     rdb_del_sync_files: bool() = "no", Live, [], "Snapshots (no effect).";
     rdb_save_incremental_fsync: bool() = "yes", Live, [], "Sync snapshots while they are written (always so).";
     rdb_foreign_types: choice(&["refuse", "skip"]) = "refuse", Live, [], "What becomes of a snapshot's keys that are no hashes: the file is refused, or they are left out.";
-    sanitize_dump_payload: choice(&["no", "yes", "clients"]) = "no", Live, [], "Check the payload of RESTORE in depth (no effect).";
+    sanitize_dump_payload: choice(&["no", "yes", "clients"]) = "no", Live, [], "Check the payload of RESTORE in depth; it always is (no effect).";
     stop_writes_on_bgsave_error: bool() = "yes", Live, [], "Refuse writes while snapshots cannot be written.";
     appendonly: bool() = "no", Live, [], "Whether an append-only file is kept.";
     appendfsync: choice(&["everysec", "always", "no"]) = "everysec", Live, [], "When the append-only file is synced.";
@@ -359,8 +359,8 @@ table! {
     repl_timeout: int(1, INT) = "60", Live, [], "Replication (no effect).";
     repl_backlog_size: memory(1, LONG_BYTES) = "1mb", Live, [], "Replication (no effect).";
     repl_backlog_ttl: int(0, LONG) = "3600", Live, [], "Replication (no effect).";
-    min_replicas_to_write: int(0, INT) = "0", Live, ["min-slaves-to-write"], "Replication (no effect).";
-    min_replicas_max_lag: int(0, INT) = "10", Live, ["min-slaves-max-lag"], "Replication (no effect).";
+    min_replicas_to_write: int(0, INT) = "0", Live, ["min-slaves-to-write"], "Replicas without which nobody may write; there are none.";
+    min_replicas_max_lag: int(0, INT) = "10", Live, ["min-slaves-max-lag"], "Seconds that such replicas may be late, 0 for no need of any.";
     propagation_error_behavior: choice(&["ignore", "panic", "panic-on-replicas"]) = "ignore", Live, [], "Replication (no effect).";
 
     // Cluster.
@@ -392,7 +392,7 @@ table! {
     tls_port: port() = "0", Live, [], "TCP port to listen on for TLS, 0 for none.";
     tls_cert_file: text() = "", Live, [], "Certificate chain of the server, PEM.";
     tls_key_file: text() = "", Live, [], "Private key of the server, PEM.";
-    tls_key_file_pass: text() = "", Live, [], "Password of the private key; encrypted keys are refused.";
+    tls_key_file_pass: text() = "", Live, [], "Password of the private key.";
     tls_client_cert_file: text() = "", Live, [], "TLS (no effect).";
     tls_client_key_file: text() = "", Live, [], "TLS (no effect).";
     tls_client_key_file_pass: text() = "", Live, [], "TLS (no effect).";

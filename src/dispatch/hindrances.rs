@@ -36,6 +36,11 @@ pub(super) fn refusal(
     {
         return Some(CommandError::text(format!("MISCONF Errors writing to the AOF file: {why}")));
     }
+    if hindrances.contains(Hindrances::TOO_FEW_REPLICAS)
+        && observe::flags_with_queue(session, spec, id).contains(CommandFlags::WRITE)
+    {
+        return Some(CommandError::Fixed("NOREPLICAS Not enough good replicas to write."));
+    }
     if hindrances.contains(Hindrances::LOADING) && !spec.flags.contains(CommandFlags::LOADING) {
         return Some(CommandError::Fixed("LOADING Redis is loading the dataset in memory"));
     }

@@ -1,5 +1,6 @@
 //! Commands from the append-only file, which nobody is to be answered.
 
+use super::foreign::is_foreign_restore;
 use super::{Command, EffectsEnd, locks, resolve_subcommand};
 use crate::base::clock::UnixMillis;
 use crate::commands::table;
@@ -12,6 +13,8 @@ use crate::services::Services;
 pub enum ReplayError {
     /// It is not served here.
     Unknown(String),
+    /// It restores a value that is no hash.
+    Foreign(String),
     /// It has too few arguments, or too many.
     WrongArity(String),
 }
@@ -33,6 +36,9 @@ pub fn replay(
     if !spec.accepts(args.argc()) {
         return Err(ReplayError::WrongArity(shown()));
     }
+    if id == table::Command::Restore.id() && is_foreign_restore(args) {
+        return Err(ReplayError::Foreign(shown()));
+    }
     let is_kept_in_session = id == table::Command::Select.id() || spec.full_name.starts_with("himport|");
     let Some(handler) = spec.handler.filter(|_| is_kept_in_session || spec.flags.contains(CommandFlags::WRITE)) else {
         return Ok(());
@@ -51,7 +57,7 @@ pub fn replay(
     Ok(())
 }
 
-fn context<'a>(services: &'a Services, session: &'a mut Session, reply: &'a mut ReplyWriter) -> Context<'a> {
+pub(super) fn context<'a>(services: &'a Services, session: &'a mut Session, reply: &'a mut ReplyWriter) -> Context<'a> {
     let now = services.clock.now();
     let mut store = services.keyspace.database(session.database, UnixMillis(0));
     store.set_access_time(now);

@@ -129,7 +129,7 @@ impl Listeners {
         let backlog = i32::try_from(self.config.tcp_backlog()).unwrap_or(i32::MAX);
         let mut sockets = Vec::with_capacity(places.len());
         for place in places {
-            if let Some(socket) = place.open(backlog)? {
+            if let Some(socket) = place.open(backlog, self.config.socket_mark())? {
                 sockets.push((place.clone(), socket));
             }
         }

@@ -38,10 +38,10 @@ pub fn places(bind: &str, port: u16, is_secure: bool) -> Vec<Place> {
 impl Place {
     /// Opens the socket; none if it may be, and is, unavailable. As in Redis, a kind of address that the machine does not
     /// know at all is no error either.
-    pub fn open(&self, backlog: i32) -> io::Result<Option<std::net::TcpListener>> {
+    pub fn open(&self, backlog: i32, mark: u32) -> io::Result<Option<std::net::TcpListener>> {
         let opened = (self.host.as_str(), self.port).to_socket_addrs().and_then(|mut addresses| {
             let address = addresses.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-            listen(address, backlog)
+            listen(address, backlog, mark)
         });
         match opened {
             Ok(listener) => Ok(Some(listener)),
@@ -64,11 +64,18 @@ impl Place {
     }
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+/// Listens at an address; `mark`, if it is not 0, tells routing and filtering about the socket's packets (`socket-mark-id`).
+fn listen(address: SocketAddr, backlog: i32, mark: u32) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    // As in Redis, it serves without a mark if it may not set one.
+    if mark > 0
+        && let Err(error) = socket.set_mark(mark)
+    {
+        tracing::warn!(%error, mark, "cannot mark a listening socket");
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -109,7 +116,7 @@ mod tests {
     fn only_an_optional_address_may_be_missing() {
         // Of a range kept for documentation, so nobody's.
         let absent = |is_optional| Place { host: "192.0.2.1".into(), port: 0, is_secure: false, is_optional };
-        assert!(absent(true).open(1).unwrap().is_none());
-        assert_eq!(absent(false).open(1).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(absent(true).open(1, 0).unwrap().is_none());
+        assert_eq!(absent(false).open(1, 0).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
+use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::{cipher_suite as suite, default_provider};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -72,12 +73,28 @@ fn certificate(config: &Config) -> Result<(Vec<CertificateDer<'static>>, Private
     if key.is_empty() {
         return Err("No tls-key-file configured!".to_owned());
     }
-    if !config.tls_key_file_pass().is_empty() {
-        return Err("Failed to load private key: encrypted keys (tls-key-file-pass) are not supported".to_owned());
-    }
     let chain = certificates(Path::new(&certificate)).map_err(|error| failed("certificate", &certificate, error))?;
-    let key_read = PrivateKeyDer::from_pem_file(&key).map_err(|error| failed("private key", &key, error))?;
-    Ok((chain, key_read))
+    let key_read = std::fs::read(&key).map_err(|error| failed("private key", &key, error))?;
+    let key_read = private_key(&key_read, &config.tls_key_file_pass());
+    Ok((chain, key_read.map_err(|error| failed("private key", &key, error))?))
+}
+
+/// The private key in a PEM file, which `password` opens if it is encrypted (PKCS #8, as OpenSSL writes it since 1.0).
+fn private_key(pem: &[u8], password: &str) -> Result<PrivateKeyDer<'static>, String> {
+    let is_encrypted = memchr::memmem::find(pem, b"BEGIN ENCRYPTED PRIVATE KEY").is_some();
+    if !is_encrypted {
+        return PrivateKeyDer::from_pem_slice(pem).map_err(|error| error.to_string());
+    }
+    if password.is_empty() {
+        return Err("it is encrypted, and there is no tls-key-file-pass".to_owned());
+    }
+    let text = String::from_utf8_lossy(pem);
+    let (_, sealed) = SecretDocument::from_pem(&text).map_err(|error| error.to_string())?;
+    let sealed = EncryptedPrivateKeyInfo::try_from(sealed.as_bytes()).map_err(|error| error.to_string())?;
+    match sealed.decrypt(password) {
+        Ok(key) => Ok(PrivateKeyDer::Pkcs8(key.as_bytes().to_vec().into())),
+        Err(error) => Err(format!("wrong tls-key-file-pass, or an encryption that is not known: {error}")),
+    }
 }
 
 fn failed(what: &str, path: &str, error: impl Display) -> String {

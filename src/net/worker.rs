@@ -15,6 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tracing::Instrument;
 
 use super::{connection, tls};
+use crate::base::process::run_on;
 use crate::services::clients::Client;
 use crate::services::stats::WorkerCounters;
 use crate::services::{Services, eviction};
@@ -66,6 +67,7 @@ impl Worker {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LONG_AT_A_TIME).build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            run_on(&services.config.server_cpulist());
             let floor = Rc::new(Floor { services, counters, open: Cell::new(0), emptied: Notify::new() });
             tokio::task::LocalSet::new().block_on(&runtime, work(floor, receiver, ended));
             runtime.shutdown_timeout(LAST_MOMENT);

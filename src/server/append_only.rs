@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::base::clock::UnixMillis;
-use crate::dispatch::{ReplayError, replay};
+use crate::dispatch::{ReplayError, make_way_for_foreign, replay};
 use crate::handler::{Args, Session};
 use crate::persist::aof::load::Loader;
 use crate::resp::decode::ArgRange;
@@ -13,6 +13,8 @@ use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
 use crate::services::clients::{Client, ClientId, Peer};
 use crate::services::persistence::snapshot_path;
+
+const WAY_OUT: &str = "rdb-foreign-types skip leaves such commands out";
 
 /// Loads the append-only file, if there is one, and goes on with it.
 pub(super) fn load(services: &Services) -> io::Result<()> {
@@ -47,13 +49,19 @@ pub(super) fn load_found(services: &Services) -> Result<(), String> {
     let mut session = session_of_nobody(services);
     let mut reply = ReplyWriter::new(RespVersion::Resp2);
     let mut apply = |bytes: &[u8], words: &[ArgRange]| {
-        match replay(services, &mut session, &mut reply, Args::new(bytes, words)) {
-            Err(ReplayError::Unknown(_)) if skips_foreign => left_out.set(left_out.get() + 1),
+        let args = Args::new(bytes, words);
+        if skips_foreign {
+            make_way_for_foreign(services, &mut session, args);
+        }
+        match replay(services, &mut session, &mut reply, args) {
+            Err(ReplayError::Unknown(_) | ReplayError::Foreign(_)) if skips_foreign => left_out.set(left_out.get() + 1),
             Err(ReplayError::Unknown(name)) => {
                 return Err(format!(
-                    "Unknown command '{name}' reading the append only file: it is not for hashes; rdb-foreign-types skip \
-                     leaves such commands out"
+                    "Unknown command '{name}' reading the append only file: it is not for hashes; {WAY_OUT}"
                 ));
+            }
+            Err(ReplayError::Foreign(name)) => {
+                return Err(format!("'{name}' of a value that is no hash reading the append only file; {WAY_OUT}"));
             }
             Err(ReplayError::WrongArity(name)) => return Err(format!("wrong number of arguments for '{name}'")),
             Ok(()) => {}

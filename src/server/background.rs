@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::base::process::run_on;
 use crate::services::eviction::go_on_making_room;
 use crate::services::latency;
 use crate::services::limits::watch_clients;
@@ -38,25 +39,37 @@ const EXPIRE_BUDGET: Duration = Duration::from_millis(25);
 
 /// Starts everything.
 pub(super) fn start(services: &Arc<Services>) -> io::Result<()> {
-    repeat(services, "expire", EXPIRE_EVERY, expire)?;
-    let free = repeat(services, "free", FREE_EVERY, free)?;
-    let evict = repeat(services, "evict", EVICT_EVERY, evict)?;
+    let (cpus, config) = (services.config.bio_cpulist(), &services.config);
+    let repeat = |name, pause, work| repeat_on(&cpus, services, name, pause, work);
+    repeat("expire", EXPIRE_EVERY, expire)?;
+    let free = repeat("free", FREE_EVERY, free)?;
+    let evict = repeat("evict", EVICT_EVERY, evict)?;
     services.evictions.helped_by([evict, free]);
-    repeat(services, "templates", LOOK_AT_TEMPLATES_EVERY, |services| {
+    repeat("templates", LOOK_AT_TEMPLATES_EVERY, |services| {
         services.watch_latency(latency::TEMPLATE_CYCLE, || services.keyspace.give_up_rare_templates());
     })?;
-    repeat(services, "stats", SAMPLE_EVERY, sample)?;
+    repeat("stats", SAMPLE_EVERY, sample)?;
+    repeat("clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))?;
     // These wait by themselves.
-    repeat(services, "snapshots", Duration::ZERO, Services::save_what_is_due)?;
-    repeat(services, "aof-rewrite", Duration::ZERO, |services| services.rewrite_append_only(REWRITE_EVERY))?;
-    repeat(services, "clients", WATCH_EVERY, |services| watch_clients(services, services.clock.now()))?;
+    repeat_on(&config.bgsave_cpulist(), services, "snapshots", Duration::ZERO, Services::save_what_is_due)?;
+    repeat_on(&config.aof_rewrite_cpulist(), services, "aof-rewrite", Duration::ZERO, |services| {
+        services.rewrite_append_only(REWRITE_EVERY);
+    })?;
     Ok(())
 }
 
-/// Does `work` again and again, on a thread called `name`: after each pause, or when the thread is woken.
-fn repeat(services: &Arc<Services>, name: &str, pause: Duration, work: fn(&Services)) -> io::Result<Thread> {
-    let services = Arc::downgrade(services);
+/// Does `work` again and again, on a thread called `name` that runs on the CPUs of a list: after each pause, or when the
+/// thread is woken.
+fn repeat_on(
+    cpus: &str,
+    services: &Arc<Services>,
+    name: &str,
+    pause: Duration,
+    work: fn(&Services),
+) -> io::Result<Thread> {
+    let (services, cpus) = (Arc::downgrade(services), cpus.to_owned());
     let handle = std::thread::Builder::new().name(name.into()).spawn(move || {
+        run_on(&cpus);
         while let Some(services) = services.upgrade() {
             work(&services);
             drop(services);

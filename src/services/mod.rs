@@ -14,6 +14,7 @@ pub mod memory;
 pub mod migration;
 pub mod monitor;
 pub mod notify;
+pub mod oom_score;
 pub mod pause;
 pub mod persistence;
 pub mod pubsub;
@@ -31,6 +32,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::base::clock::{Clock, Ticker, UnixMillis};
+use crate::base::memory::purge_in_background;
 use crate::config::{Config, RewriteError, Rewriting, Shutdown};
 use crate::persist::disk::FileSystem;
 use crate::store::{ChangeLog, EvictionSettings, HashLimits, Keyspace};
@@ -44,6 +46,7 @@ use hot_keys::HotKeys;
 use latency::LatencyMonitor;
 use memory::MemoryGauge;
 use monitor::Monitors;
+use oom_score::OomScore;
 use pause::Pause;
 use persistence::Persistence;
 use pubsub::PubSub;
@@ -101,6 +104,8 @@ pub struct Services {
     pub memory: MemoryGauge,
     /// How eviction is doing.
     pub evictions: Evictions,
+    /// `oom-score-adj`
+    pub oom_score: OomScore,
     /// When the server started.
     pub started_at: UnixMillis,
     /// 40 hexadecimal digits that name this run of the server.
@@ -164,6 +169,7 @@ impl Services {
             look_from_nanoseconds: AtomicU64::new(0),
             memory: MemoryGauge::new(started_at),
             evictions: Evictions::default(),
+            oom_score: OomScore::default(),
             started_at,
             run_id: crate::base::random::Random::from_entropy().hex_id(),
             shutdown_as: Mutex::default(),
@@ -179,6 +185,7 @@ impl Services {
             stopping: AtomicBool::new(false),
         };
         services.set_look();
+        services.persistence.want_replicas(&services.config);
         services
     }
 
@@ -248,6 +255,15 @@ impl Services {
             && let Some(log) = &self.log
         {
             log.set_level(self.config.loglevel());
+        }
+        if changed.iter().any(|name| name.starts_with("min-replicas-")) {
+            self.persistence.want_replicas(&self.config);
+        }
+        if changed.contains(&"jemalloc-bg-thread") {
+            purge_in_background(self.config.jemalloc_bg_thread());
+        }
+        if changed.iter().any(|name| name.starts_with("oom-score-adj")) {
+            self.oom_score.apply(&self.config)?;
         }
         if changed.contains(&"appendfsync") {
             self.changes.log.apply_configuration();

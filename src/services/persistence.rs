@@ -26,6 +26,8 @@ bitflags::bitflags! {
         const LOADING = 1 << 0;
         /// The last snapshot has failed.
         const SNAPSHOT_FAILED = 1 << 1;
+        /// `min-replicas-to-write` asks for replicas, of which there are none.
+        const TOO_FEW_REPLICAS = 1 << 2;
     }
 }
 
@@ -118,6 +120,11 @@ impl Persistence {
         } else {
             self.hindrances.fetch_and(!hindrance.bits(), Ordering::Relaxed);
         }
+    }
+
+    /// Lets nobody write if `min-replicas-to-write` asks for replicas and `min-replicas-max-lag` for their haste.
+    pub fn want_replicas(&self, config: &Config) {
+        self.set_hindrance(Hindrances::TOO_FEW_REPLICAS, config.wants_replicas());
     }
 
     /// The snapshots so far.

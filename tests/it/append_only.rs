@@ -1,6 +1,7 @@
 //! The append-only file: what is in it, what it is loaded to, and what happens when the disk refuses it.
 
 mod disk;
+mod foreign;
 
 use crate::Case;
 use crate::client::{Client, eventually, info};
@@ -33,8 +34,11 @@ pub const CASES: &[Case] = &[
     ("a_failing_rewrite_leaves_the_log_as_it_was", disk::failing_rewrite),
 ];
 
-pub const ORACLE: &[Case] =
-    &[("redis_loads_what_hashd_has_logged", redis_loads_ours), ("hashd_loads_what_redis_has_logged", we_load_theirs)];
+pub const ORACLE: &[Case] = &[
+    ("redis_loads_what_hashd_has_logged", redis_loads_ours),
+    ("hashd_loads_what_redis_has_logged", we_load_theirs),
+    ("what_replaced_hashes_leaves_none", foreign::replaces_hashes),
+];
 
 const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
 

@@ -35,6 +35,7 @@ mod model; // proptest programs against a BTreeMap
 mod network; // listeners and what CONFIG SET does to them, renamed commands, CONFIG REWRITE
 mod notifications; // keyspace events: the streams of hashd and Redis
 mod persistence; // snapshots: restarts, real servers, broken files and disks; MIGRATE
+mod process; // settings that the kernel keeps, daemonize
 mod protocol; // the wire: splits, pipelines, malformed and oversize input
 mod pubsub; // messages between many connections
 mod scan; // SCAN and HSCAN while everything changes
@@ -68,6 +69,7 @@ const PLAIN: &[(&str, &[Case])] = &[
     ("model", model::CASES),
     ("network", network::CASES),
     ("persistence", persistence::CASES),
+    ("process", process::CASES),
     ("protocol", protocol::CASES),
     ("pubsub", pubsub::CASES),
     ("scan", scan::CASES),

@@ -23,6 +23,7 @@ pub const CASES: &[Case] = &[
     ("certificates_of_clients", client_certificates),
     ("certificates_name_users", users),
     ("certificates_are_reloaded", reloaded),
+    ("encrypted_keys", encrypted_keys),
     ("protocols_and_ciphers", protocols_and_ciphers),
     ("wrong_settings_change_nothing", wrong_settings),
     ("server_does_not_start_without_certificate", no_certificate),
@@ -272,6 +273,31 @@ fn reloaded() {
     }
 }
 
+/// Of the two files in `tls/`, one is the other as `openssl pkcs8 -topk8 -v2 aes-256-cbc` has encrypted it.
+fn encrypted_keys() {
+    let certificates = Certificates::new();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "server");
+    let key = KeyPair::from_pem(include_str!("tls/plain.key")).unwrap();
+    let certificate = params.signed_by(&key, &certificates.authority).unwrap();
+    std::fs::write(certificates.path("server.crt"), certificate.pem()).unwrap();
+    std::fs::write(certificates.path("server.key"), include_str!("tls/encrypted.key")).unwrap();
+    let (server, port) = certificates.serve(&["--tls-auth-clients", "no", "--tls-key-file-pass", "secret"]);
+    assert_eq!(certificates.connect(port, None, BOTH).unwrap().line("PING").unwrap(), "+PONG");
+    let mut plain = server.client();
+    for wrong in ["guess", ""] {
+        let refused = format!("-ERR CONFIG SET failed (possibly related to argument 'tls-key-file-pass') - {BAD_TLS}");
+        let reply = plain.raw(&["CONFIG", "SET", "tls-key-file-pass", wrong]);
+        assert_eq!(crate::resp::render(&reply), refused, "{wrong}");
+    }
+    assert!(server.log().contains("wrong tls-key-file-pass") && server.log().contains("there is no tls-key-file-pass"));
+    assert_eq!(certificates.connect(port, None, BOTH).unwrap().line("PING").unwrap(), "+PONG");
+    // A password of a key that needs none is not looked at, as in OpenSSL.
+    std::fs::write(certificates.path("server.key"), include_str!("tls/plain.key")).unwrap();
+    assert_eq!(plain.line("CONFIG SET tls-key-file-pass guess"), "+OK");
+    assert_eq!(certificates.connect(port, None, BOTH).unwrap().line("PING").unwrap(), "+PONG");
+}
+
 fn protocols_and_ciphers() {
     let certificates = Certificates::new();
     let (server, port) = certificates.serve(&["--tls-auth-clients", "no", "--tls-protocols", "TLSv1.3"]);
@@ -307,7 +333,6 @@ fn wrong_settings() {
         ("tls-protocols", "SSLv3"),
         ("tls-protocols", "TLSv1.1"),
         ("tls-ciphersuites", "nonsense"),
-        ("tls-key-file-pass", "secret"),
     ] {
         let before = plain.ask(&format!("CONFIG GET {name}"));
         let wanted = format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {BAD_TLS}");

@@ -57,6 +57,11 @@ impl<'a> Payload<'a> {
         (sum == 0 || sum == checksum(summed)).then_some(Self { value, dialect })
     }
 
+    /// Whether it is a value of another type.
+    pub fn is_foreign(&self) -> bool {
+        self.value.first().is_some_and(|&kind| !hash::is_hash(kind))
+    }
+
     /// Reads the hash that it is.
     pub fn read(&self, parts: &mut Parts) -> Result<()> {
         let mut source = Memory(self.value);

@@ -15,7 +15,7 @@ use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server, kinds, median};
 
 /// Threads of a peer's own that are tried; its best counts.
-const IO_THREADS: [&str; 3] = ["1", "2", "4"];
+const IO_THREADS: [[&str; 2]; 3] = [["--io-threads", "1"], ["--io-threads", "2"], ["--io-threads", "4"]];
 
 const PIPELINE: usize = 16;
 
@@ -29,29 +29,34 @@ const BATCHES: usize = 2000;
 const LINES: [usize; 5] = [2, 1, 7, 17, 1];
 
 pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
-    let mut servers = vec![Server::start(Kind::Hashd, &options.peers, &[])?];
+    let mut variants: Vec<(Kind, &[&str])> = vec![(Kind::Hashd, &[])];
     for &kind in kinds(&options.peers).iter().skip(1) {
-        for threads in IO_THREADS {
-            let server = Server::start(kind, &options.peers, &["--io-threads", threads])?;
-            let name = format!("{}, io-threads {threads}", server.name);
-            servers.push(server.named(&name));
-        }
+        variants.extend(IO_THREADS.iter().map(|threads| (kind, threads.as_slice())));
     }
-    let columns = servers.iter().map(|server| server.name.clone()).collect();
-    for server in &servers {
-        fill(&options.peers, server)?;
+    let requests = usize::try_from(options.requests)? * 4;
+    let loads = COMMANDS
+        .into_iter()
+        .zip(LINES)
+        .map(|((name, command), lines)| (name, Load { batches: batches(command), lines: lines * PIPELINE, requests }));
+    let loads: Vec<(&str, Load)> = loads.collect();
+    let mut rates = vec![vec![Vec::new(); variants.len()]; loads.len()];
+    let mut columns = Vec::new();
+    for round in 0..options.rounds {
+        for (variant, (kind, arguments)) in variants.iter().enumerate() {
+            // One at a time: with io-threads Valkey spins even while it idles.
+            let server = Server::start(*kind, &options.peers, arguments)?;
+            fill(&options.peers, &server)?;
+            for ((_, load), rates) in loads.iter().zip(&mut rates) {
+                rates[variant].push(load.fire(server.port)?);
+            }
+            if round == 0 {
+                columns.push([&[server.name.as_str()], *arguments].concat().join(" ").replace(" --", ", "));
+            }
+        }
     }
     let title = "Requests per second with both cores serving, pipeline 16";
     let mut table = Table::new("throughput", title, Better::Higher, columns);
-    let requests = usize::try_from(options.requests)? * 4;
-    for ((name, command), lines) in COMMANDS.into_iter().zip(LINES) {
-        let load = Load { batches: batches(command), lines: lines * PIPELINE, requests };
-        let mut rates = vec![Vec::new(); servers.len()];
-        for _ in 0..options.rounds {
-            for (server, rates) in servers.iter().zip(&mut rates) {
-                rates.push(load.fire(server.port)?);
-            }
-        }
+    for ((name, _), rates) in loads.iter().zip(rates) {
         table.add(name, rates.into_iter().map(|rates| Some(median(rates))).collect());
     }
     println!("geometric mean to the best peer: {:.2}", table.mean_ratio(0, |_| true).unwrap_or(f64::NAN));

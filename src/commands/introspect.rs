@@ -204,9 +204,9 @@ fn keys_of<'a>(services: &Services, args: &mut Args<'a>) -> Result<Vec<(&'a [u8]
 
 /// First key, last key and step, as COMMAND told before there were key specifications.
 fn legacy_range(keys: &[KeySpec]) -> (i16, i16, i16) {
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
-        return (0, 0, 0);
-    };
+    let mut indexed = keys.iter().filter(|keys| keys.keyword.is_none());
+    let Some(first) = indexed.next() else { return (0, 0, 0) };
+    let last = indexed.next_back().unwrap_or(first);
     let end = if last.last < 0 { last.last } else { last.first + last.last };
     (first.first, end, first.step)
 }
@@ -262,9 +262,18 @@ fn write_key_spec(reply: &mut ReplyWriter, spec: KeySpec) {
     write_key_flags(reply, spec);
     reply.bulk(b"begin_search");
     reply.map(2);
-    write_pair(reply, "type", "index");
-    reply.bulk(b"spec");
-    write_numbers(reply, &[("index", spec.first)]);
+    if let Some(keyword) = spec.keyword {
+        write_pair(reply, "type", "keyword");
+        reply.bulk(b"spec");
+        reply.map(2);
+        write_pair(reply, "keyword", keyword);
+        reply.bulk(b"startfrom");
+        reply.integer(i64::from(spec.first));
+    } else {
+        write_pair(reply, "type", "index");
+        reply.bulk(b"spec");
+        write_numbers(reply, &[("index", spec.first)]);
+    }
     reply.bulk(b"find_keys");
     reply.map(2);
     write_pair(reply, "type", "range");

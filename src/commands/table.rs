@@ -26,7 +26,7 @@ use crate::handler::{Acl, CommandFlags, Spec};
 use crate::services::stats::CommandId;
 use persistence::with_persistence;
 use row::{
-    COPY_PAIR, MIGRATE_KEY, OW_UPDATE, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2,
+    COPY_PAIR, MIGRATE_KEYS, OW_UPDATE, OW_UPDATE_AT_2, RENAME_PAIR, RENAMENX_PAIR, RM_DELETE_EACH, RO_ACCESS, RO_AT_2,
     RO_EACH, RO_ONLY, RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_INSERT, RW_TTL_UPDATE, RW_UPDATE, Row,
     SHARD_CHANNEL, SHARD_CHANNELS, container, is_named_after, other, read, write,
 };

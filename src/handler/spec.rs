@@ -138,6 +138,9 @@ pub struct KeySpec {
     pub step: i16,
     /// What happens to these keys.
     pub flags: KeyFlags,
+    /// A word after which the keys come wherever it stands, in place of the index: it is looked for from `first` on, which
+    /// counts from the end if it is negative.
+    pub keyword: Option<&'static str>,
     /// A remark for readers of `COMMAND INFO`.
     pub notes: Option<&'static str>,
 }
@@ -248,7 +251,7 @@ impl Spec {
             let are_keys = !keys.flags.contains(KeyFlags::NOT_KEY);
             keys.positions(argc).filter(move |_| are_keys).map(move |at| (at, keys))
         };
-        self.keys.iter().flat_map(in_spec)
+        self.keys.iter().filter(|keys| keys.keyword.is_none()).flat_map(in_spec)
     }
 
     /// What a request for this command, whose id is `id`, wants to do, for users' rules to be asked about.

@@ -114,11 +114,15 @@ fn expire(services: &Services) {
     }
 }
 
-/// Looks how much goes on, how long tables take to grow, and whether hot keys have been looked for long enough.
+/// Looks how much goes on, how long tables take to grow, whether hot keys have been looked for long enough, and whether too
+/// many keys are remembered for the caches of clients.
 fn sample(services: &Services) {
     services.note_latency(latency::TABLE_GROWTH, services.keyspace.take_longest_growth());
     services.stats.sample(&services.ticker);
     if services.hot_keys.stop_if_over(services.clock.now()) {
         services.set_look();
+    }
+    while services.changes.tracking.forget_some() {
+        std::thread::yield_now();
     }
 }

@@ -27,6 +27,9 @@ use table::Table;
 /// The channel that a client in RESP2 gets the messages on that are redirected to it.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
+/// Keys that are forgotten at once, which takes some tens of microseconds.
+const FORGOTTEN_AT_ONCE: usize = 100;
+
 /// What `CLIENT TRACKING ON` asks for.
 #[derive(Debug, Default)]
 pub struct TrackingOptions<'a> {
@@ -122,11 +125,22 @@ impl Tracking {
         for key in keys {
             self.table.add(key, client.id);
         }
+        self.forget_some();
+    }
+
+    /// Forgets keys above the limit, some at a time; tells whether there are more. They may be many when the limit has been
+    /// lowered.
+    pub fn forget_some(&self) -> bool {
         let limit = self.config.tracking_table_max_keys();
-        while limit > 0 && self.table.keys() > limit {
-            let Some((key, readers)) = self.table.take_random(&mut self.random.lock()) else { return };
+        let is_over = || limit > 0 && self.table.keys() > limit;
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if !is_over() {
+                return false;
+            }
+            let Some((key, readers)) = self.table.take_random(&mut self.random.lock()) else { return false };
             self.tell_readers(&key, &readers, 0);
         }
+        is_over()
     }
 
     /// Passes a change on; the key's shard is locked.

@@ -1,5 +1,6 @@
 //! Users: what they may do and what happens when that changes under them; the replies are in `acl/*.txt`.
 
+mod lost; // rights and users that go while everything is going on
 mod random; // random rules and dry runs beside Redis
 
 use crate::Case;
@@ -17,6 +18,8 @@ pub const CASES: &[Case] = &[
     ("what_is_taken_is_gone_at_once", taken_at_once),
     ("what_is_taken_is_gone_for_everybody", taken_from_everybody),
     ("deleted_users_are_disconnected", deleted),
+    ("no_command_runs_when_rights_are_lost", lost::rights),
+    ("no_command_runs_when_users_are_deleted", lost::users),
     ("listeners_who_may_not_listen_are_closed", listeners),
     ("files_keep_users", files),
     ("files_with_errors_change_nothing", bad_files),

@@ -1,7 +1,7 @@
 //! Client-side caching where ids, several workers or races matter; the rest is in `connection/client_tracking.txt`.
 
 use crate::Case;
-use crate::client::{Client, Protocol, info};
+use crate::client::{Client, Protocol, eventually, info};
 use crate::resp;
 use crate::server::{Kind, Server, on_both};
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[
     ("redirect_target_gone", redirect_target_gone),
     ("many_readers_on_all_workers", many_readers),
     ("table_is_limited", table_is_limited),
+    ("limit_follows_config_set", limit_follows_config_set),
     ("totals", totals),
     ("slow_tracker_is_closed", slow_tracker),
     ("cache_is_never_stale", never_stale),
@@ -160,6 +161,35 @@ fn table_is_limited() {
     forgotten.dedup();
     assert_eq!(forgotten.len(), 300);
     assert_silent(&mut reader);
+}
+
+fn limit_follows_config_set() {
+    let server = Server::start_with(Kind::Hashd, &["--tracking-table-max-keys", "0"]);
+    let (mut reader, mut admin) = (server.connect(Protocol::Resp3), server.client());
+    reader.line("CLIENT TRACKING ON");
+    let total = |admin: &mut Client| info(admin, "stats", "tracking_total_keys");
+    for n in 0..2500 {
+        assert_eq!(reader.line(&format!("HGET k{n} f")), "_");
+    }
+    // 0 is no limit.
+    assert_eq!(total(&mut admin), "2500");
+    for (limit, forgotten) in [(2499, 1), (10, 2489), (1, 9)] {
+        assert_eq!(admin.line(&format!("CONFIG SET tracking-table-max-keys {limit}")), "+OK");
+        eventually("keys are forgotten", || total(&mut admin) == limit.to_string());
+        for _ in 0..forgotten {
+            assert!(message(&mut reader).starts_with(">[\"invalidate\", [\"k"));
+        }
+        assert_silent(&mut reader);
+    }
+    // At the limit a key takes the place of another, or finds none.
+    reader.send(&["HGET", "another", "f"]).unwrap();
+    let mut replies = [message(&mut reader), message(&mut reader)];
+    replies.sort();
+    assert!(replies[0].starts_with(">[\"invalidate\"") && replies[1] == "_", "{replies:?}");
+    assert_eq!(total(&mut admin), "1");
+    assert_eq!(admin.line("CONFIG SET tracking-table-max-keys 0"), "+OK");
+    assert_eq!(reader.line("EXISTS a b c d"), ":0");
+    assert_eq!(total(&mut admin), "5");
 }
 
 fn totals() {

@@ -20,7 +20,7 @@ macro_rules! with_persistence {
                     "Creates a key from the serialized representation of a value.",
                     "key ttl serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] [IDLETIME seconds@5.0.0] [FREQ frequency@5.0.0]");
             Migrate => write("migrate", -6, migrate::migrate).flag(CommandFlags::FILES).flag(CommandFlags::MOVABLEKEYS)
-                .keyspace().acl(Acl::DANGEROUS).keys(MIGRATE_KEY).tips(&["nondeterministic_output"])
+                .keyspace().acl(Acl::DANGEROUS).keys(MIGRATE_KEYS).tips(&["nondeterministic_output"])
                 .doc("2.6.0",
                     "This command actually executes a DUMP+DEL in the source instance, and a RESTORE in the target \
                     instance. See the pages of these commands for time complexity. Also an O(N) data transfer between \

@@ -4,6 +4,7 @@ use crate::handler::spec::{Channels, Docs, KeyFlags, Reach};
 use crate::handler::{Acl, CommandFlags, Handler, KeySpec, Spec};
 
 const RO: KeyFlags = KeyFlags::RO;
+const INCOMPLETE: KeyFlags = KeyFlags::INCOMPLETE;
 const RW: KeyFlags = KeyFlags::RW;
 const OW: KeyFlags = KeyFlags::OW;
 const RM: KeyFlags = KeyFlags::RM;
@@ -28,7 +29,10 @@ pub(super) const RENAMENX_PAIR: &[KeySpec] = &[keys(1, 0, &[RW, ACCESS, DELETE])
 pub(super) const COPY_PAIR: &[KeySpec] = &[keys(1, 0, &[RO, ACCESS]), keys(2, 0, &[OW, UPDATE])];
 pub(super) const RO_AT_2: &[KeySpec] = &[keys(2, 0, &[RO])];
 pub(super) const OW_UPDATE: &[KeySpec] = &[keys(1, 0, &[OW, UPDATE])];
-pub(super) const MIGRATE_KEY: &[KeySpec] = &[keys(3, 0, &[RW, ACCESS, DELETE])];
+pub(super) const MIGRATE_KEYS: &[KeySpec] = &[
+    keys(3, 0, &[RW, ACCESS, DELETE]),
+    KeySpec { keyword: Some("KEYS"), ..keys(-2, -1, &[RW, ACCESS, DELETE, INCOMPLETE]) },
+];
 pub(super) const OW_UPDATE_AT_2: &[KeySpec] = &[keys(2, 0, &[OW, UPDATE])];
 
 pub(super) const SHARD_CHANNEL: &[KeySpec] = &[keys(1, 0, &[KeyFlags::NOT_KEY])];
@@ -42,7 +46,7 @@ const fn keys(first: i16, last: i16, uses: &[KeyFlags]) -> KeySpec {
         flags = flags.union(*flag);
         rest = others;
     }
-    KeySpec { first, last, step: 1, flags, notes: None }
+    KeySpec { first, last, step: 1, flags, keyword: None, notes: None }
 }
 
 /// A row of the table: a [`Spec`] in the making, and what `COMMAND INFO` says beyond it.

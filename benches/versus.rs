@@ -18,6 +18,7 @@
 //! | eviction | hit ratio of every policy on a Zipf trace, memory beyond `maxmemory`, and how long evicting makes others wait |
 //! | overload | what 10,000 idle and 2,000 busy clients, a storm and those who never read cost another and the memory |
 //! | aof | CPU time per writing request, and throughput, with an append-only file |
+//! | statistics | CPU time per request with and without the statistics that can be turned off |
 //! | chart | nothing: draws what is in the folder of `--write` |
 //!
 //! All parts when none is named. `--scale 0.05` tries one out at a twentieth of its size. `--write benches/results` puts
@@ -32,13 +33,14 @@ use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
 use side_by_side::{
-    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls, throughput,
+    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
+    statistics, throughput,
 };
 
 /// Measures one part.
 type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
-const PARTS: [(&str, Measure); 12] = [
+const PARTS: [(&str, Measure); 13] = [
     ("requests", requests::measure),
     ("throughput", throughput::measure),
     ("growth", cores::growth),
@@ -50,6 +52,7 @@ const PARTS: [(&str, Measure); 12] = [
     ("eviction", eviction::measure),
     ("overload", overload::measure),
     ("aof", aof::measure),
+    ("statistics", statistics::measure),
     ("chart", |_| Ok(Vec::new())),
 ];
 

@@ -12,6 +12,7 @@ pub(crate) mod requests;
 pub(crate) mod results;
 pub(crate) mod scans;
 pub(crate) mod stalls;
+pub(crate) mod statistics;
 pub(crate) mod throughput;
 mod workloads;
 

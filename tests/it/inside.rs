@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
 pub const ORACLE: &[Case] = &[
     ("info_has_the_fields_of_redis", info_has_the_fields_of_redis),
     ("key_sizes", key_sizes),
-    ("docs_of_subcommands", docs_of_subcommands),
+    ("what_command_tells", what_command_tells),
 ];
 
 fn entries(client: &mut Client) -> Vec<Vec<Value>> {
@@ -402,7 +402,7 @@ fn key_sizes() {
 }
 
 /// What COMMAND DOCS says of the subcommands that look inside is what Redis says, whatever order it lists subcommands in.
-fn docs_of_subcommands() {
+fn what_command_tells() {
     let (redis, hashd) = (Server::start(Kind::Redis), Server::start(Kind::Hashd));
     let (mut theirs, mut ours) = (redis.connect(Protocol::Resp3), hashd.connect(Protocol::Resp3));
     let names = "hotkeys|get hotkeys|help hotkeys|reset hotkeys|start hotkeys|stop slowlog|get slowlog|help slowlog|len \
@@ -416,4 +416,19 @@ fn docs_of_subcommands() {
             assert_eq!(ours.line(&question), expected, "{question}");
         }
     }
+    let mut compared = 0;
+    for name in ours.ask("COMMAND LIST").items().iter().map(Value::text) {
+        // Redis 8.6 does not know the first yet, and does not hide the second from MONITOR; the third has no cluster here.
+        if name.starts_with("himport") || name == "exec" || name.starts_with("cluster") {
+            continue;
+        }
+        let question = format!("COMMAND INFO {name}");
+        let expected = theirs.line(&question);
+        // Containers have their subcommands in no particular order.
+        if expected.ends_with("~[]]]") {
+            assert_eq!(ours.line(&question), expected, "{question}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "{compared} commands");
 }

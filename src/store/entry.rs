@@ -340,6 +340,11 @@ impl Record {
         }
     }
 
+    /// Whether a template has the names of its fields.
+    pub(super) fn shares_names(&self) -> bool {
+        self.flags().contains(RecordFlags::TEMPLATE)
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(self.0.content(), Content::Boxed(_))
     }

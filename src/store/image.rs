@@ -302,7 +302,9 @@ impl Database<'_> {
         }
         let access = new.usage.and_then(|usage| self.clock_of(usage)).unwrap_or_else(|| self.fresh_clock());
         let bytes: usize = new.fields.iter().map(|field| field.field.len() + field.value.len() + 4).sum();
-        if !fits_packed(new.fields.len(), bytes + new.key.len(), is_hashtable) {
+        let fits = |shares_names| fits_packed(new.fields.len(), bytes + new.key.len(), is_hashtable, shares_names);
+        // Only at the end is it known whether it shares its names.
+        if !fits(true) {
             return self.table_of(new, flags, access);
         }
         let has_expiries = new.fields.iter().any(|field| field.expiry.is_some());
@@ -322,12 +324,13 @@ impl Database<'_> {
             new.fields.iter().for_each(&mut push);
         }
         entry::set_draft_count(&mut draft, new.fields.len());
-        flags.set(RecordFlags::FIELD_EXPIRY, has_expiries);
-        let flags = flags | Packed::without_template(&draft, entries_start).flags();
-        entry::set_draft_flags(&mut draft, flags);
+        let mut draft_flags = flags;
+        draft_flags.set(RecordFlags::FIELD_EXPIRY, has_expiries);
+        let draft_flags = draft_flags | Packed::without_template(&draft, entries_start).flags();
+        entry::set_draft_flags(&mut draft, draft_flags);
         let record = Record::of_draft(Packed::without_template(&draft, entries_start), Wanted::Often);
         scratch::keep(draft);
-        record
+        if fits(record.shares_names()) { record } else { self.table_of(new, flags, access) }
     }
 
     /// The access clock of a key that has been used so, if that is what access clocks tell.

@@ -399,3 +399,32 @@ fn templates_that_lose_their_users_are_given_up() {
 fn all_of(store: &mut Database<'_>, key: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     store.view(key, |hash| hash.iter().map(|(field, value)| (field.to_vec(), value.text().to_vec())).collect())
 }
+
+#[test]
+fn what_makes_a_small_hash_big_costs_little() {
+    const FIELDS: usize = if cfg!(miri) { 130 } else { 300 };
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    // Hashes of the same fields, one value of which is as long as a listpack may have it, or longer; shared names pay only
+    // when they have been seen some times.
+    let mut memory = |length: usize, fields: usize, prefix: &str| -> usize {
+        let key = |number: usize| format!("{length}:{fields}:{number}").into_bytes();
+        for number in 0..80 {
+            store.update(&key(number), |hash| {
+                hash.set(format!("{prefix}:long").as_bytes(), &vec![b'x'; length]);
+                for field in 1..fields {
+                    hash.set(format!("{prefix}:{field}").as_bytes(), format!("{number}-{field}").as_bytes());
+                }
+            });
+            let name = format!("{prefix}:{}", fields / 2).into_bytes();
+            let value = store.view(&key(number), |hash| hash.get(&name).map(|value| value.text().to_vec()));
+            assert_eq!(value.unwrap(), format!("{number}-{}", fields / 2).into_bytes());
+        }
+        (60..80).filter_map(|number| store.memory_usage(&key(number), 0)).sum()
+    };
+    let (listpack, hashtable) = (memory(64, FIELDS, "field"), memory(65, FIELDS, "field"));
+    assert!(hashtable * 4 <= listpack * 5, "{listpack} and {hashtable} bytes");
+    // The field after the number that a hash has that does not share.
+    let (fewer, more) = (memory(65, 128, "name"), memory(65, 129, "name"));
+    assert!(more * 4 <= fewer * 5, "{fewer} and {more} bytes");
+}

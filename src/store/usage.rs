@@ -6,7 +6,6 @@ use parking_lot::Mutex;
 
 use super::database::Database;
 use super::due::DueIndex;
-use super::entry::RecordFlags;
 use super::hash::template;
 use super::keyspace::{DatabaseData, Keyspace, SHARDS, Shard};
 use crate::base::memory::size_class;
@@ -94,7 +93,7 @@ impl Keyspace {
                 data.with_shard((start + look) % SHARDS, |shard| {
                     let slot = table_bytes(shard) / shard.len().max(1);
                     for (record, ()) in shard.iter().take(AT_A_TIME).filter(|(record, ())| !record.is_table()) {
-                        let is_templated = record.flags().contains(RecordFlags::TEMPLATE);
+                        let is_templated = record.shares_names();
                         let form = if is_templated { &mut forms.templated } else { &mut forms.packed };
                         form.add(slot + record.memory(0));
                     }

@@ -7,7 +7,7 @@ use super::value::Value;
 use super::view::{Access, FieldExpiry, HashView};
 use crate::base::clock::UnixMillis;
 use crate::store::change::{Effect, Event, EventList};
-use crate::store::entry::{self, Body, Record, RecordFlags, TableRecord};
+use crate::store::entry::{self, Body, Packed, Record, RecordFlags, TableRecord};
 use crate::store::keyspace::HashLimits;
 
 /// What setting a field did.
@@ -31,13 +31,20 @@ enum OldExpiry {
 const PACKED_FIELDS: usize = 128;
 const PACKED_BYTES: usize = 4096;
 
+/// The same where names are shared by a template, or may turn out to be: what a table would take more is names above all.
+const SHARING_FIELDS: usize = 512;
+const SHARING_BYTES: usize = 2 * PACKED_BYTES;
+
 /// However high the limits of a listpack are set, beyond these the order of insertion is given up for speed.
 const MOST_PACKED_FIELDS: usize = 60_000;
 
 /// Whether a hash of so many fields and bytes is kept packed.
-pub(in crate::store) fn fits_packed(fields: usize, bytes: usize, is_hashtable: bool) -> bool {
-    let (most_fields, most_bytes) =
-        if is_hashtable { (PACKED_FIELDS, PACKED_BYTES) } else { (MOST_PACKED_FIELDS, entry::MOST_PACKED_BYTES) };
+pub(in crate::store) fn fits_packed(fields: usize, bytes: usize, is_hashtable: bool, shares_names: bool) -> bool {
+    let (most_fields, most_bytes) = match (is_hashtable, shares_names) {
+        (false, _) => (MOST_PACKED_FIELDS, entry::MOST_PACKED_BYTES),
+        (true, true) => (SHARING_FIELDS, SHARING_BYTES),
+        (true, false) => (PACKED_FIELDS, PACKED_BYTES),
+    };
     fields <= most_fields && bytes <= most_bytes
 }
 
@@ -150,7 +157,7 @@ impl<'a> HashEdit<'a> {
         }
         let record = match self.draft.take()? {
             Draft::Table(table) => Record::of_table(table),
-            Draft::Packed(draft) => Record::of_draft(draft.view(), self.template),
+            Draft::Packed(draft) => self.record_of(draft.view()),
         };
         match self.slot.as_deref_mut() {
             Some(slot) => {
@@ -159,6 +166,16 @@ impl<'a> HashEdit<'a> {
             }
             None => Some(record),
         }
+    }
+
+    /// A record of what has been drafted, big if it is too large for one that does not share its names.
+    fn record_of(&self, draft: Packed<'_>) -> Record {
+        let record = Record::of_draft(draft, self.template);
+        let is_hashtable = draft.flags().contains(RecordFlags::REPORT_HASHTABLE);
+        if fits_packed(draft.count(), draft.bytes().len(), is_hashtable, record.shares_names()) {
+            return record;
+        }
+        Record::of_table(Box::new(TableRecord::of_packed(draft, self.key, self.access.hasher)))
     }
 
     /// The hash as it is now, to read.
@@ -357,7 +374,9 @@ impl<'a> HashEdit<'a> {
             self.add_flags(RecordFlags::REPORT_HASHTABLE);
             unbound = true;
         }
-        if !fits_packed(count, bytes, unbound) {
+        // Only when the edit ends is it known whether a draft will share its names.
+        let shares_names = self.draft.is_some() || flags.contains(RecordFlags::TEMPLATE);
+        if !fits_packed(count, bytes, unbound, shares_names) {
             self.convert_to_table();
         }
     }

@@ -13,6 +13,7 @@
 //! | hot-key | the same with all clients on one hash |
 //! | large | CPU time and memory of values of 100 KB and 10 MB |
 //! | memory | RSS and `used_memory` per key of five workloads; what replacing half of the keys leaves behind |
+//! | cliffs | memory and CPU time before and after the byte or field that makes a small hash big |
 //! | stalls | how long one client's heavy step makes another client wait |
 //! | scans | CPU time of a full SCAN of 3 million keys and a full HSCAN of a million fields |
 //! | eviction | hit ratio of every policy on a Zipf trace, memory beyond `maxmemory`, and how long evicting makes others wait |
@@ -33,20 +34,21 @@ use std::path::PathBuf;
 
 use side_by_side::results::{Results, Table};
 use side_by_side::{
-    Options, Outcome, aof, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
+    Options, Outcome, aof, cliffs, cores, eviction, large, memory, overload, provide_peers, requests, scans, stalls,
     statistics, throughput,
 };
 
 /// Measures one part.
 type Measure = fn(&Options) -> Outcome<Vec<Table>>;
 
-const PARTS: [(&str, Measure); 13] = [
+const PARTS: [(&str, Measure); 14] = [
     ("requests", requests::measure),
     ("throughput", throughput::measure),
     ("growth", cores::growth),
     ("hot-key", cores::hot_key),
     ("large", large::measure),
     ("memory", memory::measure),
+    ("cliffs", cliffs::measure),
     ("stalls", stalls::measure),
     ("scans", scans::measure),
     ("eviction", eviction::measure),

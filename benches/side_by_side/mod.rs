@@ -3,6 +3,7 @@
 pub(crate) mod aof;
 pub(crate) mod chart;
 pub(crate) mod client;
+pub(crate) mod cliffs;
 pub(crate) mod cores;
 pub(crate) mod eviction;
 pub(crate) mod large;
@@ -72,7 +73,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
+        // Most servers never write one.
+        drop(std::fs::remove_file(std::env::temp_dir().join(snapshot_of(self.port))));
     }
+}
+
+/// The name of a server's snapshot, of which others know nothing.
+fn snapshot_of(port: u16) -> String {
+    format!("versus-{port}.rdb")
 }
 
 impl Server {
@@ -85,7 +93,7 @@ impl Server {
         };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let process = Command::new(program)
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dbfilename", &snapshot_of(port)])
             .args(arguments)
             .current_dir(std::env::temp_dir())
             .stdout(Stdio::null())

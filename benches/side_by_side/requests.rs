@@ -117,7 +117,8 @@ pub(super) fn fill(peers: &Path, server: &Server) -> Outcome<()> {
             .to_vec()
     });
     Client::connect(server.port)?.pipeline(hashes, 1000)?;
-    benchmark(peers, server, Load { command: COMMANDS[0].1, pipeline: 16, requests: 100_000, threads: 1 }).map(drop)
+    benchmark(peers, server, KEYS, Load { command: COMMANDS[0].1, pipeline: 16, requests: 100_000, threads: 1 })
+        .map(drop)
 }
 
 /// Loads the servers in turn, as many rounds as asked for; gives the medians.
@@ -125,7 +126,7 @@ pub(super) fn in_turn(options: &Options, servers: &[Server], load: Load<'_>) -> 
     let mut samples = vec![Vec::new(); servers.len()];
     for _ in 0..options.rounds {
         for (server, samples) in servers.iter().zip(&mut samples) {
-            samples.push(benchmark(&options.peers, server, load)?);
+            samples.push(benchmark(&options.peers, server, KEYS, load)?);
         }
     }
     let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
@@ -137,11 +138,12 @@ pub(super) fn in_turn(options: &Options, servers: &[Server], load: Load<'_>) -> 
     Ok(samples.iter().map(median_of).collect())
 }
 
-fn benchmark(peers: &Path, server: &Server, load: Load<'_>) -> Outcome<Sample> {
+/// Loads a server with a command on so many keys.
+pub(super) fn benchmark(peers: &Path, server: &Server, keys: usize, load: Load<'_>) -> Outcome<Sample> {
     let mut output = None;
     let cpu = server.cpu_of(|| {
         let mut command = Command::new(peers.join("bin/redis-benchmark"));
-        command.args(["-p", &server.port.to_string(), "-c", "50", "-r", &KEYS.to_string(), "--csv"]);
+        command.args(["-p", &server.port.to_string(), "-c", "50", "-r", &keys.to_string(), "--csv"]);
         command.args(["-n", &load.requests.to_string(), "-P", &load.pipeline.to_string()]);
         if load.threads > 1 {
             command.args(["--threads", &load.threads.to_string()]);

@@ -96,6 +96,16 @@ fn of_the_keyspace(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
         client.pipeline(requests, BATCH)
     })?];
     waits.push(probe(server, "KEYS * on them", || client.ask(&["KEYS", "*"]))?);
+    waits.push(probe(server, "BGSAVE of them", || save(&mut client, || Ok(())))?);
+    waits.push(probe(server, "BGSAVE of them while keys change", || {
+        let mut writer = Client::connect(server.port)?;
+        let mut numbers = (0..all).map(|number| number * 7919 % all).cycle();
+        save(&mut client, || {
+            let changes =
+                numbers.by_ref().take(BATCH).map(|number| request(&["HSET", &format!("key:{number}"), "f", "w"]));
+            writer.pipeline(changes, BATCH)
+        })
+    })?);
     waits.push(probe(server, &format!("{due} of them expire together"), || {
         let expiry = (now_ms()? + 12_000).to_string();
         let requests = (0..due).map(|number| request(&["PEXPIREAT", &format!("key:{number}"), &expiry]));
@@ -105,6 +115,18 @@ fn of_the_keyspace(server: &Server, options: &Options) -> Outcome<Vec<Waits>> {
     })?);
     waits.push(probe(server, "FLUSHALL", || client.ask(&["FLUSHALL"]))?);
     Ok(waits)
+}
+
+/// Takes a snapshot in the background, and does `meanwhile` again and again until it is written.
+fn save(client: &mut Client, mut meanwhile: impl FnMut() -> Outcome<()>) -> Outcome<()> {
+    client.ask(&["BGSAVE"])?;
+    let started = Instant::now();
+    while client.text(&["INFO", "persistence"])?.contains("rdb_bgsave_in_progress:1") {
+        meanwhile()?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("a snapshot took {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
 }
 
 fn now_ms() -> Outcome<u128> {

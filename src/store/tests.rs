@@ -257,7 +257,7 @@ fn keyspace() -> Keyspace {
 fn keys_and_values_of_any_length_are_kept() {
     let keyspace = keyspace();
     let mut store = keyspace.database(0, UnixMillis(1_000_000));
-    let long = vec![b'k'; if cfg!(miri) { 2 << 20 } else { 20 << 20 }];
+    let long = vec![b'k'; if cfg!(miri) { (1 << 20) + 1 } else { 20 << 20 }];
     let value = |store: &mut Database<'_>, key: &[u8]| {
         store.view(key, |hash| hash.get(b"field").map(|value| value.text().to_vec()))
     };

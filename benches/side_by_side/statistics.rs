@@ -8,7 +8,7 @@ const OFF: [&str; 4] = ["--latency-tracking", "no", "--slowlog-log-slower-than",
 
 pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     let mut servers = Vec::new();
-    for (name, arguments) in [("hashd", &[][..]), ("hashd, without", &OFF)] {
+    for (name, arguments) in [("hashd", &[][..]), ("without", &OFF)] {
         let arguments = [&["--io-threads", "1"], arguments].concat();
         let server = Server::start(Kind::Hashd, &options.peers, &arguments)?.named(name);
         fill(&options.peers, &server)?;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Signals, append_only};
+use crate::base::memory::purge;
 use crate::config::Shutdown;
 use crate::services::Services;
 
@@ -18,6 +19,10 @@ pub(super) async fn load(services: &Arc<Services>) -> io::Result<()> {
         }
     };
     tokio::task::spawn_blocking(load).await??;
+    if services.persistence.is_loading() {
+        // What a big hash is read into is several times what it takes.
+        purge();
+    }
     services.end_loading();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How long calls took: a histogram with two significant digits, with the buckets of the `HdrHistogram` that Redis keeps, so that
-//! both report the same numbers for the same times. Its parts are made when first counted in: a command whose calls take
-//! about equally long has a few kilobytes.
+//! both report the same numbers for the same times. Times up to [`NEAR`] buckets are counted without a detour, as every call
+//! is; the parts beyond are made when first counted in.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -13,6 +13,9 @@ const SLOTS: usize = 128;
 /// Parts, up to the octave of [`LONGEST`].
 const PARTS: usize = 24;
 
+/// Buckets of the first parts, for times up to 131 microseconds.
+const NEAR: usize = 11 * SLOTS;
+
 /// The longest time that is told from longer ones, in nanoseconds.
 const LONGEST: u64 = 1_000_000_000;
 
@@ -20,30 +23,55 @@ const LONGEST: u64 = 1_000_000_000;
 const FIRST_STEP: u64 = 1024;
 
 /// Counts calls by how long they took; one thread alone writes, any may read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Histogram {
-    parts: [OnceLock<Box<[Counter; SLOTS]>>; PARTS],
+    near: [Counter; NEAR],
+    /// The parts after those, by their number; the first ones stay empty.
+    far: [OnceLock<Box<[Counter; SLOTS]>>; PARTS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { near: std::array::from_fn(|_| Counter::default()), far: [const { OnceLock::new() }; PARTS] }
+    }
 }
 
 impl Histogram {
     /// Counts a call; only for the thread that owns the histogram.
     #[inline]
     pub(super) fn record(&self, nanoseconds: u64) {
-        let (part, slot) = place(nanoseconds);
-        if let Some(part) = self.parts.get(part)
-            && let Some(counter) = part.get_or_init(Box::default_counters).get(slot)
-        {
-            counter.add(1);
+        let bucket = bucket_of(nanoseconds);
+        match self.near.get(bucket) {
+            Some(counter) => counter.add(1),
+            None => self.count_far(bucket, 1),
         }
+    }
+
+    #[cold]
+    fn count_far(&self, bucket: usize, calls: u64) {
+        if let Some(part) = self.far.get(bucket / SLOTS)
+            && let Some(counter) = part.get_or_init(Box::default_counters).get(bucket % SLOTS)
+        {
+            counter.add(calls);
+        }
+    }
+
+    /// All buckets that may have calls, with their calls.
+    fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
+        let near = self.near.iter().enumerate();
+        let parts = self.far.iter().enumerate().filter_map(|(number, part)| Some((number, part.get()?)));
+        let far = parts.flat_map(|(number, part)| {
+            part.iter().enumerate().map(move |(slot, calls)| (number * SLOTS + slot, calls))
+        });
+        near.chain(far).map(|(bucket, calls)| (bucket, calls.get())).filter(|(_, calls)| *calls > 0)
     }
 
     /// Adds what another has counted; only for the thread that owns this one.
     pub(super) fn absorb(&self, other: &Self) {
-        for (mine, theirs) in self.parts.iter().zip(&other.parts) {
-            let Some(theirs) = theirs.get() else { continue };
-            let mine = mine.get_or_init(Box::default_counters);
-            for (mine, theirs) in mine.iter().zip(theirs.iter()) {
-                mine.add(theirs.get());
+        for (bucket, calls) in other.buckets() {
+            match self.near.get(bucket) {
+                Some(counter) => counter.add(calls),
+                None => self.count_far(bucket, calls),
             }
         }
     }
@@ -61,15 +89,13 @@ impl DefaultCounters for Box<[Counter; SLOTS]> {
     }
 }
 
-/// Where a time is counted.
+/// Where a time is counted: in the bucket of this number among those of all parts.
 #[inline]
-fn place(nanoseconds: u64) -> (usize, usize) {
+fn bucket_of(nanoseconds: u64) -> usize {
     let value = nanoseconds.min(LONGEST);
     // 0 for what is below 256, where every value has a bucket of its own.
     let shift = (u64::BITS - 8).saturating_sub((value | 1).leading_zeros());
-    let slot = usize::try_from(value >> shift).unwrap_or(0);
-    let part = shift as usize + slot / SLOTS;
-    (part, slot % SLOTS)
+    shift as usize * SLOTS + usize::try_from(value >> shift).unwrap_or(0)
 }
 
 /// What histograms say together: calls by bucket.
@@ -79,14 +105,8 @@ pub struct Distribution(BTreeMap<usize, u64>);
 impl Distribution {
     /// Adds what a histogram has counted.
     pub(super) fn add(&mut self, histogram: &Histogram) {
-        for (index, part) in histogram.parts.iter().enumerate() {
-            let Some(part) = part.get() else { continue };
-            for (slot, counter) in part.iter().enumerate() {
-                let count = counter.get();
-                if count > 0 {
-                    *self.0.entry(index * SLOTS + slot).or_default() += count;
-                }
-            }
+        for (bucket, calls) in histogram.buckets() {
+            *self.0.entry(bucket).or_default() += calls;
         }
     }
 
@@ -130,9 +150,8 @@ impl Distribution {
         let (mut step, mut calls, mut reported) = (FIRST_STEP, 0, 0);
         let mut buckets = self.0.iter().peekable();
         while buckets.peek().is_some() {
-            let (part, slot) = place(step);
             // Above the longest time there is no step to be told from it.
-            let last = if step > LONGEST { SLOTS * PARTS } else { part * SLOTS + slot };
+            let last = if step > LONGEST { SLOTS * PARTS } else { bucket_of(step) };
             while let Some((_, count)) = buckets.next_if(|&(&bucket, _)| bucket <= last) {
                 calls += count;
             }
@@ -179,13 +198,12 @@ mod tests {
     fn every_time_has_a_bucket_that_is_less_than_a_hundredth_wide() {
         for exponent in 0..30 {
             for time in [(1_u64 << exponent) - 1, 1 << exponent, (1 << exponent) + 1, 3 << exponent] {
-                let (part, slot) = place(time);
-                let longest = longest_of(part * SLOTS + slot);
+                let longest = longest_of(bucket_of(time));
                 let time = time.min(LONGEST);
                 assert!(longest >= time && (longest - time) * 100 <= time, "{time} is counted up to {longest}");
             }
         }
-        assert_eq!(place(u64::MAX), place(LONGEST));
+        assert_eq!(bucket_of(u64::MAX), bucket_of(LONGEST));
     }
 
     #[test]

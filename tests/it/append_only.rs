@@ -253,11 +253,16 @@ fn cut_log() {
     let name = "appendonly.aof.1.incr.aof";
     let bytes = std::fs::read(folder.log_file(name)).unwrap();
     let second = bytes.len() - "*4\r\n$4\r\nHSET\r\n$1\r\nb\r\n$1\r\nf\r\n$10\r\nvalue-of-b\r\n".len();
-    for cut in [second + 1, second + 9, bytes.len() - 5, bytes.len() - 1] {
+    for cut in second + 1..bytes.len() {
         std::fs::write(folder.log_file(name), &bytes[..cut]).unwrap();
-        let log = fails_to_start(&folder, &["--aof-load-truncated", "no"]);
-        assert!(log.contains("Unexpected end of file reading the append only file appendonly.aof.1.incr.aof"), "{log}");
-        assert_eq!(std::fs::metadata(folder.log_file(name)).unwrap().len() as usize, cut);
+        if cut % 10 == 0 {
+            let log = fails_to_start(&folder, &["--aof-load-truncated", "no"]);
+            assert!(
+                log.contains("Unexpected end of file reading the append only file appendonly.aof.1.incr.aof"),
+                "{log}"
+            );
+            assert_eq!(std::fs::metadata(folder.log_file(name)).unwrap().len() as usize, cut);
+        }
         let server = Server::start_in(Kind::Hashd, &folder.0, ALWAYS);
         assert_eq!(server.client().line("DBSIZE"), ":1", "cut at {cut}");
         assert_eq!(std::fs::metadata(folder.log_file(name)).unwrap().len() as usize, second);

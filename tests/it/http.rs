@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
     ("slow_clients", slow_clients),
     ("clients_that_do_not_read", clients_that_do_not_read),
     ("off_unless_asked_for", off),
+    ("files_are_left_for_it", files_are_left),
     ("keys_and_patterns", browsing::keys),
     ("fields_of_any_bytes", browsing::bytes),
     ("pages_of_small_and_big_hashes", browsing::pages),
@@ -91,6 +92,24 @@ impl Response {
         assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.text());
         serde_json::from_slice(&self.body).unwrap()
     }
+}
+
+/// The limit of open files leaves room for HTTP, however many clients there are.
+fn files_are_left() {
+    let maxclients = |server: &Server| server.client().ask("CONFIG GET maxclients").items()[1].text();
+    let without = Server::start_with_files(Kind::Hashd, 100, &[]);
+    assert_eq!(maxclients(&without), "68");
+    let port = free_port();
+    let server = Server::start_with_files(Kind::Hashd, 100, &["--http-port", &port.to_string()]);
+    assert_eq!(maxclients(&server), "36");
+    let clients: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    let web = Web { server, port };
+    for _ in 0..20 {
+        let idle = web.connect();
+        assert_eq!(web.get("/healthz").status, 200);
+        drop(idle);
+    }
+    drop(clients);
 }
 
 impl Web {

@@ -5,7 +5,7 @@ mod foreign;
 
 use crate::Case;
 use crate::client::{Client, eventually, info};
-use crate::differential::keyspace::{differences, lines};
+use crate::differential::keyspace::{differences, lines, without_encodings};
 use crate::differential::program::{Dialect, program};
 use crate::server::{Kind, Server, peers, scratch_folder};
 use std::path::{Path, PathBuf};
@@ -102,11 +102,6 @@ fn run(client: &mut Client, program: &[&str]) {
 
 fn contents(server: &Server) -> Vec<String> {
     lines(&mut server.client(), Dialect::Redis)
-}
-
-/// Encodings are not in the log: what Redis calls a hash may depend on commands that changed nothing.
-fn without_encodings(lines: Vec<String>) -> Vec<String> {
-    lines.into_iter().map(|line| line.rsplit_once(' ').map_or(line.clone(), |(line, _)| line.to_owned())).collect()
 }
 
 fn files() {

@@ -1,6 +1,7 @@
 //! Snapshots: what is saved comes back, also through real servers; what cannot be written or read is told.
 
 mod faults;
+mod random;
 
 use crate::Case;
 use crate::client::{Client, eventually, info};
@@ -31,6 +32,7 @@ pub const ORACLE: &[Case] = &[
     ("migrate_to_redis", || migrate(Kind::Hashd, Kind::Redis)),
     ("migrate_from_redis", || migrate(Kind::Redis, Kind::Hashd)),
     ("digests_are_those_of_redis", digests),
+    ("random_keyspaces_come_back_through_redis", random::through_redis),
     ("how_keys_are_used_is_kept_also_through_redis", usage),
 ];
 

@@ -18,6 +18,11 @@ pub fn lines(client: &mut Client, dialect: Dialect) -> Vec<String> {
     lines
 }
 
+/// The same without encodings, which files do not keep: what Redis calls a hash may depend on commands that changed nothing.
+pub fn without_encodings(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| line.rsplit_once(' ').map_or(line.clone(), |(line, _)| line.to_owned())).collect()
+}
+
 /// The lines that only one of the servers has.
 pub fn differences(ours: &[String], theirs: &[String]) -> String {
     let only = |name: &str, these: &[String], those: &[String]| {

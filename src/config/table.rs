@@ -277,9 +277,9 @@ table! {
     latency_tracking: bool() = "yes", Live, [], "Keep a latency histogram for each command.";
     latency_tracking_info_percentiles: special(Kind::Percentiles) = "50 99 99.9", Live, [], "Percentiles that INFO latencystats reports.";
     busy_reply_threshold: int(0, LONG) = "5000", Live, ["lua-time-limit"], "Milliseconds a script may run before others get BUSY (no effect).";
-    syslog_enabled: bool() = "no", Fixed, [], "Log to syslog (no effect).";
-    syslog_ident: text() = "redis", Fixed, [], "Identity in syslog (no effect).";
-    syslog_facility: choice(FACILITIES) = "local0", Fixed, [], "Facility in syslog (no effect).";
+    syslog_enabled: bool() = "no", Fixed, [], "Log to syslog too.";
+    syslog_ident: text() = "redis", Fixed, [], "Identity in syslog.";
+    syslog_facility: choice(FACILITIES) = "local0", Fixed, [], "Facility in syslog: user, or local0 to local7.";
     crash_log_enabled: bool() = "yes", Live, [], "Log crashes; they always are (no effect).";
     crash_memcheck_enabled: bool() = "yes", Live, [], "Check the memory after a crash (no effect).";
     ignore_warnings: text() = "", Live, [], "Start-up warnings to ignore (no effect).";

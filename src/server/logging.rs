@@ -1,9 +1,11 @@
 //! Where log lines go, and how many of them.
 
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use syslog_tracing::{Facility, Options, Syslog};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -24,7 +26,8 @@ impl Log for Logging {
     }
 }
 
-/// Logs to `logfile` or to standard output, from `loglevel` on, as text or JSON by `logformat`.
+/// Logs to `logfile` or to standard output, from `loglevel` on, as text or JSON by `logformat`; and to syslog, if
+/// `syslog-enabled` says so.
 pub fn start(config: &Config) -> io::Result<Logging> {
     let path = config.logfile();
     let to_terminal = path.is_empty() && io::stdout().is_terminal();
@@ -38,8 +41,32 @@ pub fn start(config: &Config) -> io::Result<Logging> {
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(to_terminal).with_writer(writer);
     let lines = if config.logformat() == "json" { lines.json().boxed() } else { lines.boxed() };
     let (filter, handle) = reload::Layer::new(level(config.loglevel()));
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    let syslog = syslog(config).map(|syslog| {
+        tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).without_time().with_writer(syslog)
+    });
+    tracing_subscriber::registry().with(filter).with(lines).with(syslog).init();
     Ok(Logging(handle))
+}
+
+/// The system's log, as `syslog-ident` and `syslog-facility` say, if it is wanted.
+fn syslog(config: &Config) -> Option<Syslog> {
+    if !config.syslog_enabled() {
+        return None;
+    }
+    let facility = match config.syslog_facility() {
+        "user" => Facility::User,
+        "local1" => Facility::Local1,
+        "local2" => Facility::Local2,
+        "local3" => Facility::Local3,
+        "local4" => Facility::Local4,
+        "local5" => Facility::Local5,
+        "local6" => Facility::Local6,
+        "local7" => Facility::Local7,
+        _ => Facility::Local0,
+    };
+    // Without a NUL, which no line of a configuration has, it is a C string.
+    let ident = CString::new(config.syslog_ident()).unwrap_or_default();
+    Syslog::new(ident, Options::LOG_PID, facility)
 }
 
 /// What a value of `loglevel` lets through.

@@ -188,7 +188,7 @@ impl Parts {
         (self.has_expiries, self.is_measured) = (true, true);
         // Expiries are given from the first one on, which counts as 1: 0 is none.
         let base = match kind {
-            HASH_METADATA => expiry(i64::from_le_bytes(source::array(source)?))?.0 - 1,
+            HASH_METADATA => in_range(i64::from_le_bytes(source::array(source)?))? - 1,
             _ => 0,
         };
         for _ in 0..source::count(source)? {
@@ -358,9 +358,14 @@ fn text_in<'t>(encoded: &'t [u8], texts: &'t [u8], place: &Place) -> &'t [u8] {
     }
 }
 
+/// The expiry of a field. One at 0 is as much past as one at 1, but stands for none where hashes are kept.
 fn expiry(at: i64) -> Result<UnixMillis> {
+    in_range(at).map(|at| UnixMillis(at.max(1)))
+}
+
+fn in_range(at: i64) -> Result<i64> {
     match at {
-        0..=LATEST_EXPIRY => Ok(UnixMillis(at)),
+        0..=LATEST_EXPIRY => Ok(at),
         _ => Err(RdbError::Malformed("it has a field's expiry that is out of range")),
     }
 }

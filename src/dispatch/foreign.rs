@@ -1,10 +1,9 @@
 //! Commands of other types in the append-only file: what they left where there was a hash.
 
-use super::replay::context;
+use super::replay::{context, is_foreign_restore};
 use crate::handler::{Args, Session};
 use crate::resp::reply::{ReplyWriter, RespVersion};
 use crate::services::Services;
-use crate::services::persistence::Payload;
 
 /// Where the keys are whose values a command replaces.
 enum Targets {
@@ -42,12 +41,6 @@ const REPLACING: [(&str, Targets); 19] = [
     ("zrangestore", Targets::First),
     ("zunionstore", Targets::First),
 ];
-
-/// Whether a command restores a value that is no hash.
-pub(super) fn is_foreign_restore(args: Args<'_>) -> bool {
-    let is_restore = args.at(0).is_some_and(|name| name.eq_ignore_ascii_case(b"restore"));
-    is_restore && args.at(3).and_then(Payload::check).is_some_and(|payload| payload.is_foreign())
-}
 
 /// Removes the hashes that a logged command has replaced by what is no hash, and so is left out. To be called before the
 /// command is replayed: a RENAME or COPY of a key that is not there was one of a key that has been left out.

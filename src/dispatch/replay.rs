@@ -1,12 +1,12 @@
 //! Commands from the append-only file, which nobody is to be answered.
 
-use super::foreign::is_foreign_restore;
 use super::{Command, EffectsEnd, locks, resolve_subcommand};
 use crate::base::clock::UnixMillis;
 use crate::commands::table;
 use crate::handler::{Args, CommandFlags, Context, Session};
 use crate::resp::reply::ReplyWriter;
 use crate::services::Services;
+use crate::services::persistence::Payload;
 
 /// Why a command cannot be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn replay(
     if !spec.accepts(args.argc()) {
         return Err(ReplayError::WrongArity(shown()));
     }
-    if id == table::Command::Restore.id() && is_foreign_restore(args) {
+    if is_foreign_restore(args) {
         return Err(ReplayError::Foreign(shown()));
     }
     let is_kept_in_session = id == table::Command::Select.id() || spec.full_name.starts_with("himport|");
@@ -55,6 +55,12 @@ pub fn replay(
         run(context(services, session, reply), command, args);
     }
     Ok(())
+}
+
+/// Whether a command restores a value that is no hash.
+pub(super) fn is_foreign_restore(args: Args<'_>) -> bool {
+    let is_restore = args.at(0).is_some_and(|name| name.eq_ignore_ascii_case(b"restore"));
+    is_restore && args.at(3).and_then(Payload::check).is_some_and(|payload| payload.is_foreign())
 }
 
 pub(super) fn context<'a>(services: &'a Services, session: &'a mut Session, reply: &'a mut ReplyWriter) -> Context<'a> {

@@ -358,9 +358,10 @@ fn text_in<'t>(encoded: &'t [u8], texts: &'t [u8], place: &Place) -> &'t [u8] {
     }
 }
 
-/// The expiry of a field. One at 0 is as much past as one at 1, but stands for none where hashes are kept.
+/// The expiry of a field. The first and the last one there can be stand for none in some places; the ones next to them do as
+/// well.
 fn expiry(at: i64) -> Result<UnixMillis> {
-    in_range(at).map(|at| UnixMillis(at.max(1)))
+    in_range(at).map(|at| UnixMillis(at.clamp(1, LATEST_EXPIRY - 1)))
 }
 
 fn in_range(at: i64) -> Result<i64> {

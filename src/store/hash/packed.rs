@@ -16,11 +16,11 @@ use super::value::Value;
 use super::words;
 use crate::base::clock::UnixMillis;
 
-/// Stands for "no expiry" where every field carries one.
-const NO_EXPIRY: i64 = i64::MIN;
+/// Bytes that an expiry takes after a value: as many as Redis has for one.
+pub(in crate::store) const EXPIRY_BYTES: usize = 6;
 
-/// Bytes that an expiry takes after a value.
-pub(in crate::store) const EXPIRY_BYTES: usize = 8;
+/// Stands for "no expiry" where every field carries one. That time itself, in the year 10889, is kept as the one before.
+const NO_EXPIRY: i64 = (1 << (8 * EXPIRY_BYTES)) - 1;
 
 /// A value that begins with this plus n is an integer of n bytes.
 const INTEGER: u8 = 0x6f;
@@ -113,7 +113,8 @@ impl<'a> Entries<'a> {
         let (value, value_end) = self.value(value_start)?;
         let (mut expiry, mut end) = (None, value_end);
         if self.with_expiries {
-            let raw = i64::from_le_bytes(*self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?);
+            let &[a, b, c, d, e, f] = self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?;
+            let raw = i64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
             expiry = (raw != NO_EXPIRY).then_some(UnixMillis(raw));
             end += EXPIRY_BYTES;
         }
@@ -409,7 +410,7 @@ pub(in crate::store) fn push_entry(out: &mut Vec<u8>, field: &[u8], value: &Enco
     out.extend_from_slice(field);
     value.append_to(out);
     if let Tail::Expiry(expiry) = tail {
-        out.extend_from_slice(&expiry.map_or(NO_EXPIRY, |at| at.0).to_le_bytes());
+        out.extend_from_slice(&expiry_bytes(expiry));
     }
 }
 
@@ -436,10 +437,15 @@ pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, place: ValuePlace, va
     }
 }
 
+fn expiry_bytes(expiry: Option<UnixMillis>) -> [u8; EXPIRY_BYTES] {
+    let [a, b, c, d, e, f, ..] = expiry.map_or(NO_EXPIRY, |at| at.0.clamp(0, NO_EXPIRY - 1)).to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
 /// Writes the expiry of an entry that ends at `end` in a record whose fields carry expiries.
 pub(in crate::store) fn write_expiry(bytes: &mut [u8], end: usize, expiry: Option<UnixMillis>) {
     if let Some(target) = bytes.get_mut(end - EXPIRY_BYTES..end) {
-        target.copy_from_slice(&expiry.map_or(NO_EXPIRY, |at| at.0).to_le_bytes());
+        target.copy_from_slice(&expiry_bytes(expiry));
     }
 }
 

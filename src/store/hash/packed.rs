@@ -113,8 +113,9 @@ impl<'a> Entries<'a> {
         let (value, value_end) = self.value(value_start)?;
         let (mut expiry, mut end) = (None, value_end);
         if self.with_expiries {
-            let &[a, b, c, d, e, f] = self.bytes.get(end..)?.first_chunk::<EXPIRY_BYTES>()?;
-            let raw = i64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+            let mut wide = [0; 8];
+            *wide.first_chunk_mut::<EXPIRY_BYTES>()? = *self.bytes.get(end..)?.first_chunk()?;
+            let raw = i64::from_le_bytes(wide);
             expiry = (raw != NO_EXPIRY).then_some(UnixMillis(raw));
             end += EXPIRY_BYTES;
         }
@@ -438,8 +439,8 @@ pub(in crate::store) fn replace_value(bytes: &mut Vec<u8>, place: ValuePlace, va
 }
 
 fn expiry_bytes(expiry: Option<UnixMillis>) -> [u8; EXPIRY_BYTES] {
-    let [a, b, c, d, e, f, ..] = expiry.map_or(NO_EXPIRY, |at| at.0.clamp(0, NO_EXPIRY - 1)).to_le_bytes();
-    [a, b, c, d, e, f]
+    let raw = expiry.map_or(NO_EXPIRY, |at| at.0.clamp(0, NO_EXPIRY - 1));
+    raw.to_le_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 /// Writes the expiry of an entry that ends at `end` in a record whose fields carry expiries.

@@ -6,7 +6,8 @@ use tikv_jemalloc_ctl::{Access, AsName, Error, arenas};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Makes the allocator treat large memory as it does small: what is freed is kept for some seconds, then given back (by a
-/// thread of its own: `jemalloc-bg-thread`). It would give back each 8 MB at once, and a value of 10 MB then cost 2,400 page faults each way.
+/// thread of its own: `jemalloc-bg-thread`). It would give back each 8 MB at once, and a value of 10 MB then cost 2,400 page
+/// faults each way.
 pub(crate) fn keep_large_pages() {
     if let Err(error) = tune() {
         eprintln!("hashd: the allocator cannot be tuned: {error}");

@@ -155,16 +155,18 @@ impl KeySpec {
     }
 }
 
-/// The keys of MIGRATE that its option KEYS lists, in place of the one at a fixed place if that is empty.
+/// The keys behind the keyword of the second specification (MIGRATE's KEYS), if the place of the first is empty.
 fn listed_keys<'a>(argc: usize, specs: &[KeySpec], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<KeySpec> {
     const OPTIONS_FROM: usize = 6;
-    let spec = *specs.first()?;
-    if !at(usize::try_from(spec.first).ok()?)?.is_empty() {
+    let [single, listed] = specs else { return None };
+    if !at(usize::try_from(single.first).ok()?)?.is_empty() {
         return None;
     }
-    let is_word = |place: &usize| at(*place).is_some_and(|word| word.eq_ignore_ascii_case(b"keys"));
+    let keyword = listed.keyword?.as_bytes();
+    let is_word = |place: &usize| at(*place).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
     let first = i16::try_from((OPTIONS_FROM..argc).find(is_word)? + 1).ok()?;
-    Some(KeySpec { first, last: -1, ..spec })
+    // The flags of the listed ones tell besides that they are not all there is.
+    Some(KeySpec { first, last: listed.last, ..*single })
 }
 
 /// Which data a command touches: what EXEC, and the command itself if it touches several places, must lock.

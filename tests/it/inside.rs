@@ -431,4 +431,8 @@ fn what_command_tells() {
         }
     }
     assert!(compared > 100, "{compared} commands");
+    for keys in ["'' 0 5 KEYS a b", "k 0 5", "k 0 5 KEYS a"] {
+        let question = format!("COMMAND GETKEYSANDFLAGS MIGRATE host 1 {keys}");
+        assert_eq!(ours.line(&question), theirs.line(&question), "{question}");
+    }
 }

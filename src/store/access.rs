@@ -138,8 +138,10 @@ mod tests {
         };
         assert_eq!((count_after(0, 10), count_after(1, 10)), (5, 6));
         // What Redis's table has for a factor of 10: 10 after 100 uses, 18 after 1,000, and of 0: 104 after 100.
-        assert!((8..=13).contains(&count_after(100, 10)), "{}", count_after(100, 10));
-        assert!((14..=23).contains(&count_after(1000, 10)), "{}", count_after(1000, 10));
+        // One count is chance; the tenths of the mean of many are not.
+        let mean_after = |uses| (0..400).map(|_| u32::from(count_after(uses, 10))).sum::<u32>() / 40;
+        let means = [mean_after(100), mean_after(1000)];
+        assert!((90..=102).contains(&means[0]) && (185..=200).contains(&means[1]), "{means:?}");
         assert_eq!((count_after(100, 0), count_after(1000, 0)), (105, 255));
         let clock = AccessClock::counting(100, NOW);
         assert_eq!([0, 59, 60, 600, 6060].map(|seconds| clock.count(1, later(seconds))), [100, 100, 99, 90, 0]);

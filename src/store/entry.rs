@@ -13,7 +13,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::access::AccessClock;
-use super::hash::Value;
 use super::hash::packed::{self, Encoded, Entries, RawFields, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
@@ -282,8 +281,11 @@ impl Record {
         Self(thin)
     }
 
-    /// Gives up its template, if that has few users.
-    pub(super) fn leave_rare_template(&mut self) {
+    /// Gives up its templates, if they have few users.
+    pub(super) fn leave_rare_templates(&mut self) {
+        if let Some(record) = self.table_mut() {
+            record.table.leave_rare_templates();
+        }
         let Body::Packed(packed) = self.body() else { return };
         if template_of(packed.bytes()).is_some_and(TemplateId::is_rare) {
             let mut plain = scratch::take();
@@ -320,7 +322,6 @@ impl Record {
         }
     }
 
-    /// Whether it is a big hash.
     /// Number of fields, those included that are due but not yet reclaimed.
     pub(super) fn len(&self) -> usize {
         match self.body() {
@@ -345,6 +346,7 @@ impl Record {
         self.flags().contains(RecordFlags::TEMPLATE)
     }
 
+    /// Whether it is a big hash.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.0.content(), Content::Boxed(_))
     }
@@ -413,12 +415,12 @@ impl Record {
 
     /// Puts another value in the place of that of an entry, if the hash is small.
     pub(super) fn replace_value(&mut self, place: ValuePlace, value: &[u8]) {
-        let mut encoded = Encoded::new(value);
         let Content::Bytes(bytes) = self.0.content() else { return };
-        if let Some(id) = template_of(bytes).filter(|_| !encoded.is_integer()) {
-            id.learn(|| std::iter::once((place.number, Value::Bytes(value))));
-            encoded = short_form(id, place.number, value).unwrap_or(encoded);
-        }
+        let encoded = match template_of(bytes) {
+            // SAFETY: the record uses this template.
+            Some(id) => unsafe { id.encode_counted(place.number, value) },
+            None => Encoded::new(value),
+        };
         if encoded.len() != place.end - place.start {
             self.0.make_gap(place.start..place.end, encoded.len());
         }
@@ -532,12 +534,6 @@ impl Record {
 #[inline]
 fn template_of(bytes: &[u8]) -> Option<TemplateId> {
     flags_of(bytes).contains(RecordFlags::TEMPLATE).then(|| TemplateId::from_bytes(array_at(bytes, SHAPE)))
-}
-
-/// A text in field `place` in the form that its template's words make shorter, if they do. The caller uses the template.
-fn short_form(id: TemplateId, place: usize, text: &[u8]) -> Option<Encoded<'_>> {
-    // SAFETY: the caller is a user of the template, of which nothing is returned.
-    unsafe { id.get() }.and_then(|template: &Template| template.encode(place, text))
 }
 
 impl Drop for Record {

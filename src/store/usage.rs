@@ -128,7 +128,7 @@ impl Keyspace {
             for shard in 0..SHARDS {
                 self.data(index).1.with_shard(shard, |shard| {
                     for (record, ()) in shard.iter_mut() {
-                        record.leave_rare_template();
+                        record.leave_rare_templates();
                     }
                 });
             }

@@ -8,7 +8,12 @@ use crate::Case;
 use crate::client::{Client, Value, encode, info};
 use crate::server::{Kind, Server};
 
-pub const CASES: &[Case] = &[("usage_adds_up", usage_adds_up), ("templates", templates), ("purge", purge)];
+pub const CASES: &[Case] = &[
+    ("usage_adds_up", usage_adds_up),
+    ("templates", templates),
+    ("templates_of_big_hashes", templates_of_big_hashes),
+    ("purge", purge),
+];
 pub const ORACLE: &[Case] = &[("fields_of_redis", fields_of_redis)];
 
 const KEYS: usize = 60_000;
@@ -110,13 +115,66 @@ fn templates() {
     load(&mut client, 5000, cart);
     assert_eq!(counted(&mut client).0, 2);
     client.line("FLUSHALL");
+    await_no_templates(&mut client);
+}
+
+/// Big hashes of the same fields share names too, until their fields change, and go on doing all else.
+fn templates_of_big_hashes() {
+    const HASHES: usize = 300;
+    const FIELDS: usize = 700;
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    let before = used(&mut client);
+    let value = |number: usize, field: usize| (number * 7919 + field).to_string();
+    let loaded = load(&mut client, HASHES, |number| {
+        let pairs = (0..FIELDS).flat_map(|field| [format!("feature:{field}"), value(number, field)]);
+        ["HSET".to_owned(), format!("entity:{number}")].into_iter().chain(pairs).collect()
+    });
+    assert_eq!(loaded, (HASHES * FIELDS) as i64);
+    let taken = used(&mut client) - before;
+    let usages =
+        |client: &mut Client| load(client, HASHES, |number| words(["MEMORY", "USAGE", &format!("entity:{number}")]));
+    let sum = usages(&mut client);
+    assert!((sum - taken).abs() * 10 <= taken, "MEMORY USAGE adds up to {sum}, {taken} bytes were taken");
+    let usage = |client: &mut Client, key: &str| client.value(&["MEMORY", "USAGE", key]).int();
+    assert!(usage(&mut client, "entity:299") * 2 < usage(&mut client, "entity:0"), "only the later ones share names");
+    let (templates, users, _) = counted(&mut client);
+    assert!(templates > 1 && (HASHES as u64 - 40..HASHES as u64).contains(&users), "{templates} used by {users}");
+    assert_eq!(client.line("OBJECT ENCODING entity:299"), "hashtable");
+
+    let mut pairs = client.value(&["HGETALL", "entity:299"]).items().len();
+    assert_eq!(pairs, 2 * FIELDS);
+    client.line("COPY entity:299 copy");
+    assert_eq!(counted(&mut client).1, users + 1, "a copy counts as another");
+    for field in 0..FIELDS {
+        client.line(&format!("HSET entity:299 feature:{field} {}", "text".repeat(field % 9)));
+        assert_eq!(client.line(&format!("HGET copy feature:{field}")), value(299, field));
+    }
+    assert_eq!(client.line("HSTRLEN entity:299 feature:698"), ":20");
+    for field in (0..FIELDS).step_by(3) {
+        assert_eq!(client.line(&format!("HDEL entity:299 feature:{field}")), ":1");
+        pairs -= 2;
+    }
+    assert_eq!(client.value(&["HGETALL", "entity:299"]).items().len(), pairs);
+    assert_eq!(counted(&mut client).1, users, "one has given up all of its templates");
+    client.line("DEL copy entity:299");
+    assert_eq!(counted(&mut client).1, users - 1);
+    let digest = client.line("DEBUG DIGEST");
+    client.line("DEBUG RELOAD");
+    assert_eq!(client.line("DEBUG DIGEST"), digest);
+    assert!(counted(&mut client).1 > HASHES as u64 - 40, "what is loaded shares names, too");
+    client.line("FLUSHALL");
+    await_no_templates(&mut client);
+}
+
+fn await_no_templates(client: &mut Client) {
     for _ in 0..100 {
-        if counted(&mut client) == (0, 0, 0) {
+        if counted(client) == (0, 0, 0) {
             return;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("templates stay: {:?}", counted(&mut client));
+    panic!("templates stay: {:?}", counted(client));
 }
 
 fn purge() {

@@ -156,7 +156,7 @@ impl<'a> HashEdit<'a> {
             return None;
         }
         let record = match self.draft.take()? {
-            Draft::Table(table) => Record::of_table(table),
+            Draft::Table(table) => self.record_of_table(table),
             Draft::Packed(draft) => self.record_of(draft.view()),
         };
         match self.slot.as_deref_mut() {
@@ -175,7 +175,13 @@ impl<'a> HashEdit<'a> {
         if fits_packed(draft.count(), draft.bytes().len(), is_hashtable, record.shares_names()) {
             return record;
         }
-        Record::of_table(Box::new(TableRecord::of_packed(draft, self.key, self.access.hasher)))
+        self.record_of_table(Box::new(TableRecord::of_packed(draft, self.key, self.access.hasher)))
+    }
+
+    /// The record of a hash that has become big, in which names are shared if many have the same.
+    fn record_of_table(&self, mut record: Box<TableRecord>) -> Record {
+        record.table.share_names(self.access.hasher);
+        Record::of_table(record)
     }
 
     /// The hash as it is now, to read.

@@ -4,24 +4,29 @@
 //! small hashes have: a field costs its bytes and two lengths, and no allocation of its own. Positions never change while
 //! the hash grows and shrinks: a cursor is a position, and nothing is missed or seen twice. A copy of a table shares the
 //! leaves until one of the two changes them.
+//!
+//! Tables of moderate size that have the same fields share their names, as small hashes do, leaf by leaf: a template has
+//! those of a leaf. A leaf that gets or loses a field, or an expiry, keeps its names itself from then on.
+
+mod leaf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::packed::{self, Encoded, Entries, Entry, Tail, ValuePlace};
-use super::value::Value;
+use self::leaf::{Leaf, MOST_BYTES};
+use super::packed::{Encoded, Entry, ValuePlace};
+use super::template::{self, SharingLeaves};
+use super::value::{Value, ValueText};
 use crate::base::clock::UnixMillis;
 use crate::base::memory::size_class;
 use crate::base::random::Random;
 use crate::store::position::{KeyHasher, Position, ScanCursor};
 
 /// A leaf splits beyond this many fields: more in tables of moderate size, which stay close to what a packed hash takes,
-/// fewer in big ones, whose leaves are never in the cache,
+/// fewer in big ones, whose leaves are never in the cache.
 const MOST_FIELDS: usize = 64;
 const MOST_FIELDS_OF_BIG: usize = 32;
 const BIG: usize = 4096;
-/// or beyond this many bytes, unless a single field takes them.
-const MOST_BYTES: usize = 4096;
 /// A leaf with fewer fields joins the next one if both together have at most half of what a leaf may have.
 const FEW_FIELDS: usize = MOST_FIELDS_OF_BIG / 4;
 
@@ -33,129 +38,8 @@ pub(in crate::store) struct TableEntry<'a> {
     pub(in crate::store) expiry: Option<UnixMillis>,
 }
 
-/// Some fields of neighbouring positions, in no order.
-#[derive(Debug, Clone, Default)]
-struct Leaf {
-    bytes: Vec<u8>,
-    count: usize,
-    /// Whether every field is followed by its expiry.
-    with_expiries: bool,
-    /// The earliest of them.
-    first_expiry: Option<UnixMillis>,
-}
-
-impl Leaf {
-    fn entries(&self) -> Entries<'_> {
-        Entries::new(&self.bytes, 0, self.with_expiries)
-    }
-
-    /// The entry that begins at `start`.
-    fn entry_at(&self, start: usize) -> Option<Entry<'_>> {
-        Entries::new(&self.bytes, start, self.with_expiries).next()
-    }
-
-    fn push(&mut self, field: &[u8], value: &Encoded<'_>, expiry: Option<UnixMillis>) {
-        let tail = self.make_room_for(field.len() + value.len(), expiry);
-        packed::push_entry(&mut self.bytes, field, value, tail);
-    }
-
-    /// Appends an entry of another leaf.
-    fn copy(&mut self, from: &Self, entry: &Entry<'_>) {
-        let tail = self.make_room_for(entry.end - entry.start, entry.expiry);
-        packed::copy_entry(&mut self.bytes, &from.bytes, entry, tail);
-    }
-
-    /// Prepares for one more field, which the caller appends.
-    fn make_room_for(&mut self, bytes: usize, expiry: Option<UnixMillis>) -> Tail {
-        if expiry.is_some() {
-            self.give_room_for_expiries();
-        }
-        self.make_room(bytes + 20);
-        self.count += 1;
-        self.first_expiry = earlier(self.first_expiry, expiry);
-        if self.with_expiries { Tail::Expiry(expiry) } else { Tail::None }
-    }
-
-    /// Makes room for `bytes` more, in small steps: most leaves stay as they are for long.
-    fn make_room(&mut self, bytes: usize) {
-        const STEP: usize = 64;
-        if self.bytes.capacity() - self.bytes.len() < bytes {
-            self.bytes.reserve_exact(bytes.next_multiple_of(STEP));
-        }
-    }
-
-    /// Changes a field that is there.
-    fn replace(&mut self, place: &Place, value: &Encoded<'_>, expiry: Option<UnixMillis>) {
-        packed::replace_value(&mut self.bytes, place.value, value);
-        if place.expiry != expiry {
-            self.write_expiry(place.value.start + value.len(), place.start, expiry);
-        }
-    }
-
-    /// Sets the expiry of the field that starts at `start` and whose value ends at `value_end`.
-    fn write_expiry(&mut self, value_end: usize, start: usize, expiry: Option<UnixMillis>) {
-        if self.with_expiries {
-            packed::write_expiry(&mut self.bytes, value_end + packed::EXPIRY_BYTES, expiry);
-        } else {
-            // Entries before this one have grown too: it is found by its number.
-            let number = self.entries().take_while(|entry| entry.start < start).count();
-            self.give_room_for_expiries();
-            if let Some(end) = self.entries().nth(number).map(|entry| entry.end) {
-                packed::write_expiry(&mut self.bytes, end, expiry);
-            }
-        }
-        self.first_expiry = self.entries().filter_map(|entry| entry.expiry).min();
-    }
-
-    fn give_room_for_expiries(&mut self) {
-        if self.with_expiries {
-            return;
-        }
-        let mut wider = Vec::with_capacity(self.bytes.len() + packed::EXPIRY_BYTES * (self.count + 1));
-        for entry in self.entries() {
-            packed::copy_entry(&mut wider, &self.bytes, &entry, Tail::Expiry(None));
-        }
-        self.bytes = wider;
-        self.with_expiries = true;
-    }
-
-    fn remove(&mut self, place: &Place) {
-        self.bytes.drain(place.start..place.end);
-        self.count -= 1;
-        if place.expiry.is_some() {
-            self.first_expiry = self.entries().filter_map(|entry| entry.expiry).min();
-        }
-    }
-
-    /// What it holds, in no more memory than that takes; it is empty afterwards.
-    fn take(&mut self) -> Arc<Self> {
-        let taken = Self { bytes: self.bytes.as_slice().to_vec(), ..*self };
-        self.bytes.clear();
-        *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
-        Arc::new(taken)
-    }
-
-    fn is_full(&self, most_fields: usize) -> bool {
-        self.count > most_fields || (self.bytes.len() > MOST_BYTES && self.count > 1)
-    }
-}
-
 fn earlier(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
     one.into_iter().chain(other).min()
-}
-
-/// Where a field lies in its leaf.
-struct Place {
-    start: usize,
-    value: ValuePlace,
-    end: usize,
-    expiry: Option<UnixMillis>,
-}
-
-impl Place {
-    fn of(entry: &Entry<'_>) -> Self {
-        Self { start: entry.start, value: entry.value_place(), end: entry.end, expiry: entry.expiry }
-    }
 }
 
 /// A big hash's fields.
@@ -164,6 +48,7 @@ pub(in crate::store) struct Table {
     /// The leaves by the position from which on they hold fields; the first one's is 0.
     leaves: BTreeMap<u64, Arc<Leaf>>,
     len: usize,
+    sharing: SharingLeaves,
     /// The first expiry in each leaf that has one, soonest first.
     expiries: BTreeSet<(UnixMillis, u64)>,
 }
@@ -171,28 +56,87 @@ pub(in crate::store) struct Table {
 /// A field that comes with others: name, value, expiry.
 pub(in crate::store) type NewEntry<'a> = (&'a [u8], &'a [u8], Option<UnixMillis>);
 
+/// The number of a field among those of which a table is made, and its position.
+type Numbered = (Position, usize);
+
 impl Table {
     /// A table of fields none of which comes twice, leaf by leaf. `field` gives each of them by its number.
     pub(in crate::store) fn of<'a>(hasher: &KeyHasher, len: usize, field: impl Fn(usize) -> NewEntry<'a>) -> Self {
-        let mut order: Vec<(Position, usize)> = (0..len).map(|at| (hasher.position(field(at).0), at)).collect();
+        let shares = len <= BIG && template::are_often_met((0..len).map(|at| field(at).0));
+        Self::with_leaves(hasher, len, field, shares)
+    }
+
+    fn with_leaves<'a>(
+        hasher: &KeyHasher,
+        len: usize,
+        field: impl Fn(usize) -> NewEntry<'a>,
+        shares_names: bool,
+    ) -> Self {
+        let mut order: Vec<Numbered> = (0..len).map(|at| (hasher.position(field(at).0), at)).collect();
         order.sort_unstable();
-        // As full as leaves are in which fields have come one by one.
-        let most_fields = if len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS } / 4 * 3;
-        let (mut leaves, mut leaf, mut start, mut last) = (Vec::new(), Leaf::default(), 0, None);
-        for (position, at) in order {
-            let (name, value, expiry) = field(at);
-            let is_full = leaf.count >= most_fields || leaf.bytes.len() + name.len() + value.len() > MOST_BYTES / 4 * 3;
-            if is_full && leaf.count > 0 && last != Some(position) {
-                leaves.push((start, leaf.take()));
-                start = position.0;
+        let most = if shares_names { fields_that_share((0..len).map(&field)) } else { None };
+        let mut table = Self { len, ..Self::default() };
+        let mut rest = &order[..];
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(end_of_positions(rest, most.unwrap_or(len)));
+            rest = others;
+            let fields = part.iter().map(|&(_, at)| field(at));
+            match most.and_then(|_| Leaf::sharing(fields)) {
+                Some(leaf) => table.append(part, Arc::new(leaf)),
+                None => table.append_plain(part, &field),
             }
-            leaf.push(name, &Encoded::new(value), expiry);
-            last = Some(position);
         }
-        leaves.push((start, leaf.take()));
-        let first = |&(start, ref leaf): &(u64, Arc<Leaf>)| leaf.first_expiry.map(|at| (at, start));
-        let expiries = leaves.iter().filter_map(first).collect();
-        Self { leaves: leaves.into_iter().collect(), len, expiries }
+        table
+    }
+
+    /// Appends fields in leaves as full as leaves are in which fields have come one by one.
+    fn append_plain<'a>(&mut self, mut rest: &[Numbered], field: impl Fn(usize) -> NewEntry<'a>) {
+        let most_fields = if self.len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS } / 4 * 3;
+        let mut leaf = Leaf::default();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |&&(_, at): &&Numbered| {
+                let (name, value, _) = field(at);
+                bytes += name.len() + value.len();
+                bytes <= MOST_BYTES / 4 * 3
+            };
+            let fitting = rest.iter().take(most_fields).take_while(fits).count();
+            let (part, others) = rest.split_at(end_of_positions(rest, fitting));
+            rest = others;
+            for &(_, at) in part {
+                let (name, value, expiry) = field(at);
+                leaf.push(name, &Encoded::new(value), expiry);
+            }
+            self.append(part, leaf.take());
+        }
+    }
+
+    /// Appends a leaf of these fields after all others.
+    fn append(&mut self, fields: &[Numbered], leaf: Arc<Leaf>) {
+        let first = fields.first().map_or(0, |(position, _)| position.0);
+        self.put_leaf(if self.leaves.is_empty() { 0 } else { first }, leaf);
+    }
+
+    /// Lets leaves share their names, if many tables have the same and this one is new.
+    pub(in crate::store) fn share_names(&mut self, hasher: &KeyHasher) {
+        if self.len > BIG || !self.expiries.is_empty() || !template::are_often_met(self.iter().map(|entry| entry.field))
+        {
+            return;
+        }
+        let fields: Vec<(&[u8], ValueText<'_>)> = self.iter().map(|entry| (entry.field, entry.value.text())).collect();
+        let field = |at: usize| fields.get(at).map_or_else(Default::default, |(name, value)| (*name, &**value, None));
+        *self = Self::with_leaves(hasher, self.len, field, true);
+    }
+
+    /// Lets leaves keep their names themselves that share them with few others.
+    pub(in crate::store) fn leave_rare_templates(&mut self) {
+        if self.sharing.count() == 0 {
+            return;
+        }
+        let rare = self.leaves.iter().filter(|(_, leaf)| leaf.shares_rare_names());
+        for start in rare.map(|(&start, _)| start).collect::<Vec<_>>() {
+            self.change_leaf(start, Leaf::keep_names);
+        }
     }
 
     pub(in crate::store) fn len(&self) -> usize {
@@ -212,7 +156,7 @@ impl Table {
         let samples = if samples == 0 { self.leaves.len() } else { samples.min(self.leaves.len()) };
         // Two counts before the leaf itself.
         let shell = size_class(size_of::<Leaf>() + 2 * size_of::<usize>()) + PLACE;
-        let seen: usize = self.leaves.values().take(samples).map(|leaf| size_class(leaf.bytes.capacity())).sum();
+        let seen: usize = self.leaves.values().take(samples).map(|leaf| leaf.memory()).sum();
         let texts = (seen * self.leaves.len()).checked_div(samples).unwrap_or(0);
         texts + shell * self.leaves.len() + EXPIRY * self.expiries.len()
     }
@@ -271,37 +215,34 @@ impl Table {
         }
         let position = hasher.position(field);
         let start = self.leaf_of(position).map_or(0, |(start, _)| start);
-        let place = self.leaves.get(&start).and_then(|leaf| leaf.entries().find_field(field).map(|at| Place::of(&at)));
-        let encoded = Encoded::new(value);
-        if let Some(place) = place {
-            self.replace(start, &place, (field, &encoded), expiry(place.expiry));
+        let found = self.leaves.get(&start).and_then(|leaf| leaf.entries().find_field(field));
+        if let Some(found) = found {
+            let (place, old) = (found.value_place(), found.expiry);
+            let new = expiry(old);
+            self.replace(start, place, (field, value));
+            if new != old {
+                self.change_leaf(start, |leaf| leaf.set_expiry(field, new));
+            }
             self.split_if_full(start, hasher);
             return false;
         }
         let start = self.make_way(start, position, field.len() + value.len(), hasher);
-        self.change_leaf(start, |leaf| leaf.push(field, &encoded, expiry(None)));
+        self.change_leaf(start, |leaf| leaf.push(field, &Encoded::new(value), expiry(None)));
         self.len += 1;
         self.split_if_full(start, hasher);
         true
     }
 
-    /// Changes a field that is there. One that has its leaf to itself is not moved about, nor copied for a leaf's sharers.
-    fn replace(
-        &mut self,
-        start: u64,
-        place: &Place,
-        (field, value): (&[u8], &Encoded<'_>),
-        expiry: Option<UnixMillis>,
-    ) {
-        let alone = self.leaves.get_mut(&start).filter(|leaf| leaf.count == 1);
-        if let Some(leaf) = alone {
-            let before = leaf.first_expiry;
+    /// Changes the value of a field that is there. One that has its leaf to itself is not moved about, nor copied for a
+    /// leaf's sharers.
+    fn replace(&mut self, start: u64, place: ValuePlace, (field, value): (&[u8], &[u8])) {
+        let alone = self.leaves.get(&start).filter(|leaf| leaf.count == 1);
+        if let Some(expiry) = alone.map(|leaf| leaf.first_expiry) {
             let mut fresh = Leaf::default();
-            fresh.push(field, value, expiry);
-            *leaf = Arc::new(fresh);
-            return self.note_expiry(start, before, expiry);
+            fresh.push(field, &Encoded::new(value), expiry);
+            return self.put_leaf(start, Arc::new(fresh));
         }
-        self.change_leaf(start, |leaf| leaf.replace(place, value, expiry));
+        self.change_leaf(start, |leaf| leaf.replace_value(place, value));
     }
 
     fn split_if_full(&mut self, start: u64, hasher: &KeyHasher) {
@@ -313,17 +254,15 @@ impl Table {
 
     pub(in crate::store) fn set_expiry(&mut self, hasher: &KeyHasher, field: &[u8], expiry: Option<UnixMillis>) {
         let Some((start, _)) = self.leaf_of(hasher.position(field)) else { return };
-        self.change_leaf(start, |leaf| {
-            let Some(entry) = leaf.entries().find_field(field) else { return };
-            let (value_end, start) = (entry.value_end, entry.start);
-            leaf.write_expiry(value_end, start, expiry);
-        });
+        self.change_leaf(start, |leaf| leaf.set_expiry(field, expiry));
     }
 
     pub(in crate::store) fn remove(&mut self, hasher: &KeyHasher, field: &[u8]) -> bool {
         let Some((start, leaf)) = self.leaf_of(hasher.position(field)) else { return false };
-        let Some(place) = leaf.entries().find_field(field).map(|entry| Place::of(&entry)) else { return false };
-        self.change_leaf(start, |leaf| leaf.remove(&place));
+        if leaf.entries().find_field(field).is_none() {
+            return false;
+        }
+        self.change_leaf(start, |leaf| leaf.remove(field));
         self.len -= 1;
         self.tidy(start);
         true
@@ -385,20 +324,23 @@ impl Table {
                 visited += leaf.count;
                 continue;
             }
-            let placed = leaf.entries().map(|entry| (hasher.position(entry.field), entry.start));
-            let mut ahead = Vec::with_capacity(leaf.count);
-            ahead.extend(placed.filter(|&(position, _)| position >= from));
-            let mut given = ahead.len();
-            if visited + given > most {
+            let positions: Vec<Position> = leaf.entries().map(|entry| hasher.position(entry.field)).collect();
+            let mut ahead: Vec<Position> = positions.iter().copied().filter(|&position| position >= from).collect();
+            let mut next = None;
+            if visited + ahead.len() > most {
                 ahead.sort_unstable();
-                let last = ahead.get(count - visited - 1).map(|&(position, _)| position);
-                given = ahead.partition_point(|&(position, _)| Some(position) <= last);
+                let last = ahead.get(count - visited - 1).copied();
+                let given = ahead.partition_point(|&position| Some(position) <= last);
+                (visited, next) = (visited + given, ahead.get(given).copied());
+            } else {
+                visited += ahead.len();
             }
-            for (_, at) in ahead.iter().take(given) {
-                leaf.entry_at(*at).into_iter().for_each(|entry| visit(entry_of(&entry)));
+            for (entry, &position) in leaf.entries().zip(&positions) {
+                if position >= from && next.is_none_or(|next| position < next) {
+                    visit(entry_of(&entry));
+                }
             }
-            visited += given;
-            if let Some(&(position, _)) = ahead.get(given) {
+            if let Some(position) = next {
                 return ScanCursor::at(position);
             }
         }
@@ -410,13 +352,15 @@ impl Table {
         self.leaves.range(..=position.0).next_back().map(|(&start, leaf)| (start, &**leaf))
     }
 
-    /// Changes a leaf, which is copied first if another table shares it, and keeps its first expiry known.
+    /// Changes a leaf, which is copied first if another table shares it, and keeps known its first expiry and whether it
+    /// shares its names.
     fn change_leaf<R>(&mut self, start: u64, change: impl FnOnce(&mut Leaf) -> R) -> Option<R> {
         let leaf = Arc::make_mut(self.leaves.get_mut(&start)?);
-        let before = leaf.first_expiry;
+        let (before, shared) = (leaf.first_expiry, leaf.shares_names());
         let result = change(leaf);
-        let after = leaf.first_expiry;
+        let (after, shares) = (leaf.first_expiry, leaf.shares_names());
         self.note_expiry(start, before, after);
+        self.sharing.change(shared, shares);
         Some(result)
     }
 
@@ -436,9 +380,10 @@ impl Table {
     /// one be copied about because they are large.
     fn make_way(&mut self, start: u64, position: Position, bytes: usize, hasher: &KeyHasher) -> u64 {
         let Some(leaf) = self.leaves.get(&start).map(Arc::clone) else { return start };
-        if leaf.count == 0 || leaf.bytes.len().max(bytes) <= MOST_BYTES {
+        if leaf.count == 0 || leaf.len().max(bytes) <= MOST_BYTES {
             return start;
         }
+        let leaf = leaf.with_names();
         let of = |entry: &Entry<'_>| hasher.position(entry.field).0;
         if leaf.count == 1 {
             match leaf.entries().next().map(|entry| of(&entry)) {
@@ -474,14 +419,15 @@ impl Table {
 
     /// Puts a leaf in the place of the one at `start`, or where there was none.
     fn put_leaf(&mut self, start: u64, leaf: Arc<Leaf>) {
-        let after = leaf.first_expiry;
-        let before = self.leaves.insert(start, leaf).and_then(|leaf| leaf.first_expiry);
-        self.note_expiry(start, before, after);
+        let (after, shares) = (leaf.first_expiry, leaf.shares_names());
+        let old = self.leaves.insert(start, leaf);
+        self.note_expiry(start, old.as_ref().and_then(|leaf| leaf.first_expiry), after);
+        self.sharing.change(old.is_some_and(|leaf| leaf.shares_names()), shares);
     }
 
     /// Puts the upper half of a leaf's fields into one of its own. Fields of one position stay together.
     fn split(&mut self, start: u64, hasher: &KeyHasher) {
-        let Some(leaf) = self.leaves.get(&start).map(Arc::clone) else { return };
+        let Some(leaf) = self.leaves.get(&start).map(|leaf| Arc::clone(leaf).with_names()) else { return };
         let mut positions: Vec<u64> = leaf.entries().map(|entry| hasher.position(entry.field).0).collect();
         positions.sort_unstable();
         let lowest = positions.first().copied();
@@ -493,8 +439,8 @@ impl Table {
             let half = if hasher.position(entry.field).0 < cut { &mut low } else { &mut high };
             half.copy(&leaf, &entry);
         }
-        low.bytes.shrink_to_fit();
-        high.bytes.shrink_to_fit();
+        low.shrink();
+        high.shrink();
         self.put_leaf(start, Arc::new(low));
         self.put_leaf(cut, Arc::new(high));
     }
@@ -508,11 +454,13 @@ impl Table {
         }
         let next = self.leaves.range(start + 1..).next().map(|(&next, leaf)| (next, Arc::clone(leaf)));
         let Some((next, other)) = next else { return };
-        if leaf.count + other.count > MOST_FIELDS_OF_BIG / 2 || leaf.bytes.len() + other.bytes.len() > MOST_BYTES / 2 {
+        if leaf.count + other.count > MOST_FIELDS_OF_BIG / 2 || leaf.len() + other.len() > MOST_BYTES / 2 {
             return;
         }
         self.leaves.remove(&next);
         self.note_expiry(next, other.first_expiry, None);
+        self.sharing.change(other.shares_names(), false);
+        let other = other.with_names();
         self.change_leaf(start, |leaf| {
             for entry in other.entries() {
                 leaf.copy(&other, &entry);
@@ -521,51 +469,35 @@ impl Table {
     }
 }
 
+/// How many of these fields a leaf has that shares its names: a power of two, so that tables of the same fields whose
+/// values are about as long come to the same. `None` if names are too small a part of them, or there are expiries.
+fn fields_that_share<'a>(fields: impl ExactSizeIterator<Item = NewEntry<'a>>) -> Option<usize> {
+    /// More than in leaves that have their names: what a leaf itself takes is all that sharing does not save.
+    const MOST: usize = 128;
+    const FEWEST: usize = 16;
+    let (len, mut bytes) = (fields.len(), 0);
+    for (_, value, expiry) in fields {
+        if expiry.is_some() {
+            return None;
+        }
+        bytes += value.len();
+    }
+    let fitting = (len * MOST_BYTES / 4 * 3).checked_div(bytes).unwrap_or(MOST).min(MOST);
+    let most = if fitting < FEWEST { return None } else { 1 << fitting.ilog2() };
+    // As many in each as in any other.
+    Some(len.div_ceil(len.div_ceil(most)))
+}
+
+/// The number of fields at the beginning of some in the order of their positions: `wanted`, one at least, and those that
+/// have the position of the last of them.
+fn end_of_positions(fields: &[Numbered], wanted: usize) -> usize {
+    let last = fields.get(wanted.max(1) - 1).map(|&(position, _)| position);
+    last.map_or(fields.len(), |last| fields.partition_point(|&(position, _)| position <= last))
+}
+
 fn entry_of<'a>(entry: &Entry<'a>) -> TableEntry<'a> {
     TableEntry { field: entry.field, value: entry.value, expiry: entry.expiry }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{KeyHasher, Table, UnixMillis};
-    use crate::store::position::ScanCursor;
-
-    fn check(count: usize, value_length: usize) {
-        let hasher = KeyHasher::new();
-        let fields: Vec<_> = (0..count)
-            .map(|number| {
-                let expiry = number.is_multiple_of(7).then(|| UnixMillis(1_000_000 - i64::try_from(number).unwrap()));
-                (format!("field:{number}").into_bytes(), vec![b'v'; value_length + number % 3], expiry)
-            })
-            .collect();
-        let field = |at: usize| (&fields[at].0[..], &fields[at].1[..], fields[at].2);
-        let mut at_once = Table::of(&hasher, count, field);
-        let mut one_by_one = Table::default();
-        for (name, value, expiry) in &fields {
-            one_by_one.set(&hasher, name, value, |_| *expiry);
-        }
-        assert_eq!((at_once.len(), at_once.first_expiry()), (count, one_by_one.first_expiry()));
-        let scanned = |table: &Table| {
-            let mut all = Vec::new();
-            table.scan(&hasher, (ScanCursor(0), usize::MAX), |entry| {
-                all.push((entry.field.to_vec(), entry.value.text().to_vec(), entry.expiry));
-            });
-            all.sort();
-            all
-        };
-        assert_eq!(scanned(&at_once), scanned(&one_by_one));
-        for (name, ..) in &fields {
-            assert!(at_once.find(&hasher, name).is_some());
-            assert!(!at_once.set(&hasher, name, b"another", |_| None));
-            assert!(at_once.remove(&hasher, name));
-        }
-        assert_eq!((at_once.len(), at_once.first_expiry()), (0, None));
-    }
-
-    #[test]
-    fn a_table_made_at_once_is_as_one_made_field_by_field() {
-        for (count, value_length) in [(1, 1), (47, 5), (49, 5), (700, 900), (60, 5000), (6000, 10)] {
-            check(if cfg!(miri) { count.min(60) } else { count }, value_length);
-        }
-    }
-}
+mod tests;

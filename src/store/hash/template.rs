@@ -1,6 +1,7 @@
-//! Templates: the field names that many small hashes share, kept once for all of them.
+//! Templates: the field names that many hashes share, kept once for all of them.
 //!
-//! A hash whose names make a template holds the template's number and its values. Templates are found by counting: a set
+//! A small hash whose names make a template holds the template's number and its values, and so does a leaf of a big one.
+//! Templates are found by counting: a set
 //! of names (in its order) that a thread has seen often enough becomes one, so that sets seen once cost nothing.
 //!
 //! The templates of a process are in one registry, because hashes of all databases share them. A template counts its
@@ -8,6 +9,8 @@
 #![expect(unsafe_code, reason = "a reference count kept beside numbered slots, as in an Arc, has no safe form")]
 
 mod greatest;
+mod name_index;
+mod shared;
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
@@ -22,12 +25,11 @@ use super::packed::{self, Encoded};
 use super::value::Value;
 use super::words::{self, Words};
 pub use greatest::TemplateUse;
+use name_index::NameIndex;
+pub(in crate::store) use shared::{SharedNames, SharingLeaves};
 
 /// A template pays from this many bytes of names on, their lengths included.
 const FEWEST_BYTES: usize = 8;
-
-/// The longest names that make a template, their lengths included.
-const MOST_BYTES: usize = 4096;
 
 /// A set of names becomes a template when a thread has seen it this often. So many plain hashes, and one that uses the
 /// template, are about twenty times what the template takes.
@@ -47,6 +49,7 @@ pub(in crate::store) struct Template {
     /// Each name with its length before it.
     names: Box<[u8]>,
     fields: usize,
+    index: Option<NameIndex>,
     /// Of each field; made when it is first used often.
     words: OnceLock<Box<[Words]>>,
 }
@@ -59,7 +62,8 @@ impl Template {
             bytes.extend_from_slice(name);
             fields += 1;
         }
-        Self { names: bytes.into_boxed_slice(), fields, words: OnceLock::new() }
+        let index = NameIndex::of(&bytes, fields);
+        Self { names: bytes.into_boxed_slice(), fields, index, words: OnceLock::new() }
     }
 
     /// Number of fields.
@@ -75,6 +79,9 @@ impl Template {
     /// The place of a field, and its name.
     #[inline]
     pub(in crate::store) fn position(&self, field: &[u8]) -> Option<(usize, &[u8])> {
+        if let Some(index) = &self.index {
+            return index.find(&self.names, field);
+        }
         Names { bytes: &self.names }.enumerate().find(|(_, name)| {
             // Names of one length often begin alike; their last bytes tell most of them apart.
             name.len() == field.len() && name.last() == field.last() && *name == field
@@ -91,13 +98,7 @@ impl Template {
         self.words.get()?.get(place)
     }
 
-    /// A value of a field, in a form that words make shorter, if they do.
-    #[inline]
-    pub(in crate::store) fn encode<'v>(&self, place: usize, value: &'v [u8]) -> Option<Encoded<'v>> {
-        self.words(place)?.encode(value)
-    }
-
-    /// The same of a value that is encoded already, as in a record without a template.
+    /// A value that is encoded already, as in a record without a template, in a form that words make shorter, if they do.
     #[inline]
     pub(in crate::store) fn shorten<'v>(&self, place: usize, encoded: &'v [u8]) -> Option<Encoded<'v>> {
         self.words(place)?.encode(packed::short_text(encoded)?)
@@ -118,7 +119,8 @@ impl Template {
         const SLOT: usize = 12;
         const INDEX: usize = 5;
         let words = self.words.get().map_or(0, |words| words.iter().map(Words::memory).sum());
-        SLOT + INDEX + size_of::<Self>() + self.names.len() + words
+        let index = self.index.as_ref().map_or(0, NameIndex::memory);
+        SLOT + INDEX + size_of::<Self>() + self.names.len() + index + words
     }
 }
 
@@ -180,6 +182,22 @@ impl TemplateId {
                 template.count_values(self, values());
             }
         });
+    }
+
+    /// Counts a value of field `place`, as [`TemplateId::learn`] does, and gives the shortest form that it has there.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be a user of the template.
+    pub(in crate::store) unsafe fn encode_counted<'v>(self, place: usize, value: &'v [u8]) -> Encoded<'v> {
+        let encoded = Encoded::new(value);
+        if encoded.is_integer() {
+            return encoded;
+        }
+        self.learn(|| std::iter::once((place, Value::Bytes(value))));
+        // SAFETY: the caller's promise; nothing of the template is returned.
+        let words = unsafe { self.get() }.and_then(|template: &Template| template.words(place));
+        words.and_then(|words| words.encode(value)).unwrap_or(encoded)
     }
 
     /// What each user of the template would have to pay for it.
@@ -311,7 +329,7 @@ pub(in crate::store) fn use_template<'n>(
         hasher.write(name);
         bytes += name.len() + 1;
     }
-    if !(FEWEST_BYTES..=MOST_BYTES).contains(&bytes) {
+    if bytes < FEWEST_BYTES {
         return None;
     }
     let hash = hasher.finish();
@@ -326,6 +344,12 @@ pub(in crate::store) fn use_template<'n>(
         seen.remember(hash, id);
         Some(id)
     })
+}
+
+/// Whether these names have often been met together, in whatever order; this counts as one more time.
+pub(in crate::store) fn are_often_met<'n>(names: impl Iterator<Item = &'n [u8]>) -> bool {
+    let sum = names.fold(0_u64, |sum, name| sum.wrapping_add(hasher().hash_one(name)));
+    SEEN.with_borrow_mut(|seen| seen.is_often(sum))
 }
 
 /// Becomes a user of a template unless it is gone or another has its number now.
@@ -467,7 +491,7 @@ pub(in crate::store) fn memory_of_rare() -> usize {
 pub struct TemplateStats {
     /// Templates in use.
     pub templates: usize,
-    /// Hashes that use one.
+    /// Hashes that use one, or big ones parts of which do.
     pub users: usize,
     /// Bytes that the templates take.
     pub memory: usize,
@@ -487,6 +511,7 @@ impl TemplateStats {
             stats.users += users as usize;
             stats.memory += memory;
         }
+        stats.users = stats.users.saturating_sub(shared::surplus());
         stats
     }
 }

@@ -358,7 +358,7 @@ fn cluster(text: &mut Text, _ctx: &Context<'_>) {
 
 fn keyspace(text: &mut Text, ctx: &Context<'_>) {
     let keyspace = &ctx.services.keyspace;
-    for index in (0..keyspace.database_count()).filter(|&index| keyspace.is_used(index)) {
+    for index in keyspace.used_databases() {
         let stats = keyspace.database(index, ctx.now).stats();
         if stats.keys == 0 {
             continue;
@@ -372,7 +372,7 @@ fn keyspace(text: &mut Text, ctx: &Context<'_>) {
 
 /// How many hashes have how many fields: each number stands for those from there to the next.
 fn key_sizes(text: &mut Text, ctx: &Context<'_>) {
-    for index in 0..ctx.services.keyspace.database_count() {
+    for index in ctx.services.keyspace.used_databases() {
         let database = ctx.services.keyspace.database(index, ctx.now);
         let sizes: Vec<_> = database.sizes().map(|(least, keys)| format!("{}={keys}", short_power(least))).collect();
         if !sizes.is_empty() {

@@ -318,7 +318,8 @@ fn slow_calls(text: &mut Exposition, services: &Services) {
 
 fn keyspace(text: &mut Exposition, services: &Services, now: UnixMillis) {
     let keyspace = &services.keyspace;
-    let databases: Vec<_> = (0..keyspace.database_count())
+    let databases: Vec<_> = keyspace
+        .used_databases()
         .map(|index| (format!("db{index}"), keyspace.database(index, now).stats()))
         .filter(|(_, stats)| stats.keys > 0)
         .collect();

@@ -138,8 +138,8 @@ fn template(template: &TemplateUse) -> Json {
 
 fn databases(services: &Services) -> Vec<Json> {
     let keyspace = &services.keyspace;
-    let all =
-        (0..keyspace.database_count()).map(|index| (index, keyspace.database(index, services.clock.now()).stats()));
+    let shown = (0..keyspace.database_count()).filter(|&index| index == 0 || keyspace.is_used(index));
+    let all = shown.map(|index| (index, keyspace.database(index, services.clock.now()).stats()));
     all.filter(|(index, stats)| stats.keys > 0 || *index == 0)
         .map(|(index, stats)| {
             json!({

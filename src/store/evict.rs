@@ -246,7 +246,7 @@ impl Keyspace {
     fn sample_each(&self, policy: Policy, candidates: &mut Candidates, now: UnixMillis) -> usize {
         let wanted = self.eviction.samples.load(Ordering::Relaxed);
         let mut total = 0;
-        for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
+        for index in self.used_databases() {
             let database = self.database(index, now);
             let keys = database.evictable(policy.scope);
             if keys > 0 {

@@ -9,7 +9,7 @@ impl Database<'_> {
     /// Removes all keys of all databases, whose shards are all held. A database that another client has begun to use
     /// since they were locked is not: what comes into it comes after.
     pub fn flush_all(&mut self) {
-        for index in (0..self.keyspace.database_count()).filter(|&index| self.keyspace.is_used(index)) {
+        for index in self.keyspace.used_databases() {
             let mut database = self.counterpart(index);
             if database.is_held() {
                 database.empty();

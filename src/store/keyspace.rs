@@ -378,6 +378,11 @@ impl Keyspace {
         self.data.get(place).is_some_and(|data| data.get().is_some())
     }
 
+    /// The databases that hold, or have held, anything.
+    pub fn used_databases(&self) -> impl Iterator<Item = usize> {
+        (0..self.database_count()).filter(|&index| self.is_used(index))
+    }
+
     /// Leaves something of about `bytes` bytes to be freed by [`Keyspace::free_removed`].
     pub(super) fn bury(&self, removed: Removed, bytes: usize) {
         self.removed_bytes.fetch_add(bytes, Ordering::Relaxed);

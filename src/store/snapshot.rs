@@ -118,7 +118,7 @@ impl Keyspace {
         // No database comes into use meanwhile: what is written into it must not be on either side of this.
         let _births = self.births.lock();
         let held = self.lock(&[Lock::Everything]);
-        let used: Vec<usize> = (0..self.database_count()).filter(|&index| self.is_used(index)).collect();
+        let used: Vec<usize> = self.used_databases().collect();
         let databases: Vec<SnapshotDatabase> = used
             .into_iter()
             .map(|index| {

@@ -73,12 +73,12 @@ impl Keyspace {
         const AT_A_TIME: usize = 8;
         let mut forms = Forms::default();
         let mut random = Random::from_entropy();
-        for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
+        for index in self.used_databases() {
             let (_, data) = self.data(index);
             forms.keys += data.keys.load(Ordering::Relaxed);
             forms.tables += data.tables.load(Ordering::Relaxed);
         }
-        for index in (0..self.database_count()).filter(|&index| self.is_used(index)) {
+        for index in self.used_databases() {
             let (_, data) = self.data(index);
             let keys = data.keys.load(Ordering::Relaxed);
             // Of each database as many as it has of all keys; all of them if there are few.
@@ -105,8 +105,7 @@ impl Keyspace {
 
     /// What each database in use takes besides its keys.
     pub fn index_memory(&self) -> Vec<IndexMemory> {
-        let used = (0..self.database_count()).filter(|&index| self.is_used(index));
-        used.map(|index| self.data(index).1.index_memory(index)).collect()
+        self.used_databases().map(|index| self.data(index).1.index_memory(index)).collect()
     }
 }
 
@@ -119,7 +118,7 @@ impl Keyspace {
         if rare == 0 {
             return;
         }
-        let used: Vec<usize> = (0..self.database_count()).filter(|&index| self.is_used(index)).collect();
+        let used: Vec<usize> = self.used_databases().collect();
         let keys: usize = used.iter().map(|&index| self.data(index).1.keys.load(Ordering::Relaxed)).sum();
         if rare * 20 < keys * KEY {
             return;

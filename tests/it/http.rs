@@ -36,6 +36,7 @@ pub const CASES: &[Case] = &[
     ("metrics_have_the_names_of_redis_exporter", numbers::names),
     ("metrics_agree_with_info", numbers::agree_with_info),
     ("the_overview_agrees_with_info", numbers::overview),
+    ("reports_take_no_memory", numbers::reports_take_no_memory),
 ];
 
 /// Every path that there is behind the door, and some that there are not.

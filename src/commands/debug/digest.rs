@@ -13,7 +13,7 @@ pub(super) type Digest = [u8; 20];
 pub(super) fn of_all(services: &Services, now: UnixMillis) -> Digest {
     let keyspace = &services.keyspace;
     let mut all = Digest::default();
-    for index in (0..keyspace.database_count()).filter(|&index| keyspace.is_used(index)) {
+    for index in keyspace.used_databases() {
         let mut store = keyspace.database(index, now);
         if store.is_empty() {
             continue;

@@ -44,6 +44,24 @@ fn exercised() -> (Web, Client) {
     (web, client)
 }
 
+/// To ask what is in the databases does not make those that hold nothing.
+pub fn reports_take_no_memory() {
+    const DATABASE: u64 = 100_000;
+    let web = Web::start(&[]);
+    let mut client = web.server.client();
+    client.line("HSET key field value");
+    let used = |client: &mut Client| -> u64 { info(client, "memory", "used_memory").parse().unwrap() };
+    let before = used(&mut client);
+    client.value(&["INFO", "everything"]);
+    client.value(&["MEMORY", "STATS"]);
+    client.line("DEBUG DIGEST");
+    for page in ["/metrics", "/api/overview"] {
+        assert_eq!(web.get(page).status, 200, "{page}");
+    }
+    let grown = used(&mut client).saturating_sub(before);
+    assert!(grown < DATABASE, "reports have taken {grown} bytes");
+}
+
 pub fn names() {
     let (web, _client) = exercised();
     let (kinds, samples) = read(&web.get("/metrics").text());

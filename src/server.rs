@@ -21,7 +21,7 @@ use crate::config::{Config, StartupError};
 use crate::http::Endpoint;
 use crate::net::edge::{Listeners, allow_open_files};
 use crate::net::listener::Dealer;
-use crate::net::open::places;
+use crate::net::open::{SocketOptions, places};
 use crate::net::worker::Worker;
 use crate::services::renames::Renames;
 use crate::services::{HASHD_VERSION, Services, hash_limits};
@@ -105,10 +105,9 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
 /// Serves HTTP, if there is a port for it.
 fn serve_http(services: &Arc<Services>) -> io::Result<Option<Endpoint>> {
     let config = &services.config;
-    let backlog = i32::try_from(config.tcp_backlog()).unwrap_or(i32::MAX);
     let mut sockets = Vec::new();
     for place in places(&config.http_bind(), config.http_port(), false) {
-        sockets.extend(place.open(backlog, config.socket_mark())?);
+        sockets.extend(place.open(SocketOptions::of(config))?);
     }
     if sockets.is_empty() {
         return Ok(None);

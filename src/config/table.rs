@@ -196,7 +196,7 @@ table! {
     tcp_keepalive: int(0, INT) = "300", Live, [], "Seconds between TCP keepalive probes, 0 for none.";
     timeout: int(0, INT) = "0", Live, [], "Seconds after which an idle client is closed, 0 for never.";
     maxclients: count(1, 4_294_967_295) = "10000", Live, [], "Largest number of clients connected at once.";
-    max_new_connections_per_cycle: count(1, 1000) = "10", Live, [], "Connections accepted at once; a thread of its own accepts them (no effect).";
+    max_new_connections_per_cycle: count(1, 1000) = "10", Live, [], "Connections accepted before others are served again.";
     http_port: port() = "0", Fixed, [], "TCP port of the metrics and the page for browsers, over HTTP; 0 for none.";
     http_bind: special(Kind::Bind) = "127.0.0.1", Fixed, [], "Addresses to listen on for HTTP.";
     http_hosts: text() = "", Live, [], "Names besides localhost by which HTTP clients may call this server, * for any.";
@@ -410,7 +410,7 @@ table! {
     tls_session_caching: bool() = "yes", Live, [], "Let TLS clients resume sessions.";
     tls_session_cache_size: int(0, INT) = "20480", Live, [], "TLS sessions remembered.";
     tls_session_cache_timeout: int(0, INT) = "300", Live, [], "TLS (no effect).";
-    max_new_tls_connections_per_cycle: int(1, 1000) = "1", Live, [], "TLS (no effect).";
+    max_new_tls_connections_per_cycle: count(1, 1000) = "1", Live, [], "TLS connections accepted before others are served again.";
 
     // For test suites: as in Redis, only who asks for them by name sees them.
     aof_disable_auto_gc: bool() = "no", Live, [], "For tests (no effect).";

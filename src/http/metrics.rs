@@ -25,7 +25,7 @@ use crate::services::{HASHD_VERSION, REDIS_VERSION, Services};
 pub(super) fn metrics(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answer, Answer> {
     visitor.require(&[b"info"])?;
     let services = visitor.services;
-    let now = services.clock.now();
+    let (began, now) = (services.ticker.read(), services.clock.now());
     let mut text = Exposition::default();
     server(&mut text, services, now);
     clients(&mut text, services);
@@ -39,7 +39,20 @@ pub(super) fn metrics(visitor: &mut Visitor<'_>, _query: &Query) -> Result<Answe
     latency_histograms(&mut text, services);
     slow_calls(&mut text, services);
     keyspace(&mut text, services, now);
+    let took = services.ticker.nanoseconds(began, services.ticker.read());
+    scrapes(&mut text, services, took);
     Ok(Answer::found(MEDIA_TYPE, text.into_text()))
+}
+
+/// What `redis_exporter` says of its own work.
+fn scrapes(text: &mut Exposition, services: &Services, took: u64) {
+    let count = services.stats.scrapes.fetch_add(1, Ordering::Relaxed) + 1;
+    text.counter("redis_exporter_scrapes_total", "Readings of these metrics.", count);
+    let seconds = Duration::from_nanos(took).as_secs_f64();
+    text.gauge("redis_exporter_last_scrape_duration_seconds", "What this one took.", seconds);
+    let name = "redis_exporter_last_scrape_error";
+    text.family(name, Kind::Gauge, "Whether this one failed.");
+    text.sample(name, &[("err", "")], 0);
 }
 
 fn server(text: &mut Exposition, services: &Services, now: UnixMillis) {

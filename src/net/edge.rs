@@ -1,16 +1,15 @@
 //! The listeners that are open, and how they follow the configuration.
 
 use std::io;
-use std::sync::mpsc;
+use std::net::Shutdown;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::listener::Dealer;
-use super::open::{Place, open_unix, places};
+use super::listener::{Dealer, Door};
+use super::open::{Place, SocketOptions, open_unix, places};
 use super::tls;
 use crate::config::Config;
 use crate::services::Services;
@@ -19,9 +18,6 @@ use crate::services::limits::HTTP_CONNECTIONS;
 
 /// Files that are not clients: listeners, runtimes, standard streams (`CONFIG_MIN_RESERVED_FDS` of Redis).
 const RESERVED_FILES: u64 = 32;
-
-/// How long closing a listener may take; it is a matter of microseconds.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 const BAD_TLS: &str = "Unable to update TLS configuration. Check server logs.";
 const BAD_PORT: &str = "Unable to listen on this port. Check server logs.";
@@ -37,35 +33,36 @@ pub struct Listeners {
     open: Mutex<Vec<Listener>>,
 }
 
-/// A place that is listened on. The task ends, and the socket is closed, when it is aborted.
+/// A place that is listened on, and the task that accepts there.
 #[derive(Debug)]
 struct Listener {
     place: Place,
+    socket: Arc<tokio::net::TcpListener>,
     task: AbortHandle,
-    /// Nothing comes; it ends when the socket is closed.
-    closed: mpsc::Receiver<()>,
-}
-
-/// The accepting task's side of a [`Listener`]: fields are dropped in this order.
-struct Accepting<L> {
-    socket: L,
-    _closed: mpsc::Sender<()>,
 }
 
 impl Listener {
+    /// Listens no more. The task may be one of the thread that this runs on, and end later: the address is free for the next
+    /// who wants it all the same.
     fn close(self) -> Place {
+        if let Err(error) = socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Both) {
+            tracing::warn!(%error, "a listening socket could not be shut down");
+        }
         self.task.abort();
-        // So that the address is free for the next who wants it.
-        let _ = self.closed.recv_timeout(CLOSE_WITHIN);
         self.place
     }
 }
 
 impl Listeners {
-    /// Starts to listen where `services.config` says; the accepting tasks run on the current runtime.
+    /// Starts to listen where `services.config` says; clients are accepted on the thread of the first worker.
     pub fn open(services: &Arc<Services>, dealer: Arc<Dealer>) -> io::Result<Arc<Self>> {
         let config = Arc::clone(&services.config);
-        let listeners = Arc::new(Self { runtime: Handle::current(), dealer, config, open: Mutex::default() });
+        let listeners = Arc::new(Self {
+            runtime: dealer.runtime().cloned().unwrap_or_else(Handle::current),
+            dealer,
+            config,
+            open: Mutex::default(),
+        });
         let refused = |()| io::Error::other("Failed to configure TLS. Check logs for more info.");
         listeners.set_up_tls().map_err(refused)?;
         listeners.rebind(&mut listeners.open.lock())?;
@@ -126,26 +123,23 @@ impl Listeners {
 
     /// Opens all of `places` or none, but those that may be missing.
     fn open_all(&self, places: &[Place]) -> io::Result<Vec<Listener>> {
-        let backlog = i32::try_from(self.config.tcp_backlog()).unwrap_or(i32::MAX);
+        let options = SocketOptions::of(&self.config);
         let mut sockets = Vec::with_capacity(places.len());
         for place in places {
-            if let Some(socket) = place.open(backlog, self.config.socket_mark())? {
+            if let Some(socket) = place.open(options)? {
                 sockets.push((place.clone(), socket));
             }
         }
-        sockets.into_iter().map(|(place, socket)| self.accept(place, socket)).collect()
+        sockets.into_iter().map(|(place, socket)| self.accept(place, socket, options.keepalive)).collect()
     }
 
-    fn accept(&self, place: Place, socket: std::net::TcpListener) -> io::Result<Listener> {
+    fn accept(&self, place: Place, socket: std::net::TcpListener, keepalive: u64) -> io::Result<Listener> {
         let _runtime = self.runtime.enter();
-        let (sender, closed) = mpsc::channel();
-        let accepting = Accepting { socket: tokio::net::TcpListener::from_std(socket)?, _closed: sender };
-        let (dealer, is_secure) = (Arc::clone(&self.dealer), place.is_secure);
-        let accept = async move {
-            let accepting = accepting;
-            dealer.accept_tcp(&accepting.socket, is_secure).await;
-        };
-        Ok(Listener { place, task: self.runtime.spawn(accept).abort_handle(), closed })
+        let socket = Arc::new(tokio::net::TcpListener::from_std(socket)?);
+        let (dealer, door) = (Arc::clone(&self.dealer), Door { is_secure: place.is_secure, keepalive });
+        let accepted = Arc::clone(&socket);
+        let task = self.runtime.spawn(async move { dealer.accept_tcp(&accepted, door).await }).abort_handle();
+        Ok(Listener { place, socket, task })
     }
 
     /// Reads the certificates anew. Without a TLS port they are not looked at, as in Redis.

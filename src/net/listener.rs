@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::worker::{Incoming, Socket, Worker};
+use super::open::{keepalive_of, tune};
+use super::worker::{Incoming, Socket, Tcp, Worker};
 use crate::services::Services;
 use crate::services::clients::{Client, Peer};
 
@@ -34,6 +36,15 @@ the server manually just for testing, restart it with the '--protected-mode no' 
 password for the default user. NOTE: You only need to do one of the above things in order for the server to start \
 accepting connections from the outside.\r\n";
 
+/// What clients of a TCP listener come with.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    /// Whether they are to speak TLS.
+    pub is_secure: bool,
+    /// Seconds of keepalive that they have from the listener.
+    pub keepalive: u64,
+}
+
 /// Deals clients out to the workers.
 #[derive(Debug)]
 pub struct Dealer {
@@ -51,6 +62,11 @@ impl Dealer {
     pub fn new(workers: Vec<Worker>, services: Arc<Services>) -> Self {
         let (next, is_full) = (AtomicUsize::new(0), AtomicBool::new(false));
         Self { workers, next, services, tls: RwLock::new(None), is_full }
+    }
+
+    /// Where clients are to be accepted: on the thread of one of the workers, so that no other has to wake for each.
+    pub fn runtime(&self) -> Option<&Handle> {
+        self.workers.first().map(Worker::runtime)
     }
 
     /// Stops all workers: they serve what runs until `patience` is over.
@@ -80,30 +96,44 @@ impl Dealer {
         client
     }
 
-    fn hand_over(&self, socket: Socket, client: Arc<Client>) {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) {
+    /// The number of the worker whose turn it is.
+    fn turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1)
+    }
+
+    fn hand_over(&self, turn: usize, socket: Socket, client: Arc<Client>) {
+        if let Some(worker) = self.workers.get(turn) {
             worker.hand_over(Incoming { socket, client });
         }
     }
 
-    /// Accepts TCP clients for ever, with TLS if `is_secure`.
-    pub async fn accept_tcp(&self, listener: &tokio::net::TcpListener, is_secure: bool) {
-        let mut shortage = Shortage::default();
+    /// Accepts TCP clients until the socket listens no more.
+    pub async fn accept_tcp(&self, listener: &tokio::net::TcpListener, door: Door) {
+        let config = &self.services.config;
+        let at_a_time = || {
+            if door.is_secure {
+                config.max_new_tls_connections_per_cycle()
+            } else {
+                config.max_new_connections_per_cycle()
+            }
+        };
+        let mut pace = Pace::default();
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
-                    shortage.end();
-                    if let Err(error) = self.take_tcp(stream, address, is_secure) {
+                    if let Err(error) = self.take_tcp(stream, address, door) {
                         tracing::debug!(%error, "a client could not be taken");
                     }
+                    pace.go_on(at_a_time()).await;
                 }
-                Err(error) => shortage.sit_out(&error).await,
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
+                Err(error) => pace.sit_out(&error).await,
             }
         }
     }
 
-    fn take_tcp(&self, stream: tokio::net::TcpStream, address: SocketAddr, is_secure: bool) -> std::io::Result<()> {
+    fn take_tcp(&self, stream: tokio::net::TcpStream, address: SocketAddr, door: Door) -> std::io::Result<()> {
+        let Door { is_secure, keepalive } = door;
         let tls = if is_secure { self.tls.read().clone() } else { None };
         if is_secure && tls.is_none() {
             return Ok(());
@@ -120,16 +150,20 @@ impl Dealer {
             fd: i64::from(stream.as_raw_fd()),
             is_unix_socket: false,
         };
+        let wanted = keepalive_of(&self.services.config);
+        if wanted != keepalive {
+            tune(&socket2::SockRef::from(&stream), wanted)?;
+        }
         let Some(client) = self.admit(peer) else { return refuse(TOO_MANY).map(drop) };
-        let socket = self.tune(&stream).and_then(|()| stream.into_std());
+        let turn = self.turn();
+        // The first worker's runtime, which has accepted it, knows it already.
+        let stream = if turn == 0 { Ok(Tcp::Known(stream)) } else { stream.into_std().map(Tcp::New) };
+        let socket = stream.map(|stream| match tls {
+            Some(tls) => Socket::Tls(stream, tls),
+            None => Socket::Tcp(stream),
+        });
         match socket {
-            Ok(stream) => {
-                let socket = match tls {
-                    Some(tls) => Socket::Tls(stream, tls),
-                    None => Socket::Tcp(stream),
-                };
-                self.hand_over(socket, client);
-            }
+            Ok(socket) => self.hand_over(turn, socket, client),
             Err(error) => {
                 self.services.clients.disconnect(client.id);
                 return Err(error);
@@ -138,30 +172,18 @@ impl Dealer {
         Ok(())
     }
 
-    fn tune(&self, stream: &tokio::net::TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let keepalive = u64::try_from(self.services.config.tcp_keepalive()).unwrap_or(0);
-        if keepalive > 0 {
-            let interval = Duration::from_secs((keepalive / 3).max(1));
-            let options = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
-            let options = options.with_interval(interval).with_retries(3);
-            socket2::SockRef::from(stream).set_tcp_keepalive(&options)?;
-        }
-        Ok(())
-    }
-
     /// Accepts clients on a unix socket for ever.
     pub async fn accept_unix(&self, listener: &tokio::net::UnixListener, path: &str) {
-        let mut shortage = Shortage::default();
+        let mut pace = Pace::default();
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    shortage.end();
                     if let Err(error) = self.take_unix(stream, path) {
                         tracing::debug!(%error, "a client could not be taken");
                     }
+                    pace.go_on(self.services.config.max_new_connections_per_cycle()).await;
                 }
-                Err(error) => shortage.sit_out(&error).await,
+                Err(error) => pace.sit_out(&error).await,
             }
         }
     }
@@ -175,24 +197,33 @@ impl Dealer {
             is_unix_socket: true,
         };
         match self.admit(peer) {
-            Some(client) => self.hand_over(Socket::Unix(stream), client),
+            Some(client) => self.hand_over(self.turn(), Socket::Unix(stream), client),
             None => stream.write_all(TOO_MANY)?,
         }
         Ok(())
     }
 }
 
-/// A time in which no client can be accepted because the process has no file descriptors or memory left. It is logged
-/// when it begins and when it ends, however many clients wait meanwhile.
+/// How fast clients are accepted.
 #[derive(Debug, Default)]
-struct Shortage {
+struct Pace {
+    /// Clients accepted since others had their turn.
+    accepted: usize,
+    /// How long accepting pauses because the process has no file descriptors or memory left. That is logged when it begins
+    /// and when it ends, however many clients wait meanwhile.
     pause: Option<Duration>,
 }
 
-impl Shortage {
-    fn end(&mut self) {
+impl Pace {
+    /// Goes on after a client has been accepted: after `at_a_time` of them, the worker's connections have a turn.
+    async fn go_on(&mut self, at_a_time: usize) {
         if self.pause.take().is_some() {
             tracing::info!("accepting clients again");
+        }
+        self.accepted += 1;
+        if self.accepted >= at_a_time {
+            self.accepted = 0;
+            tokio::task::yield_now().await;
         }
     }
 

@@ -3,6 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
+
+use crate::config::Config;
 
 /// A TCP address to listen on, as a word of `bind` and a port say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +41,10 @@ pub fn places(bind: &str, port: u16, is_secure: bool) -> Vec<Place> {
 impl Place {
     /// Opens the socket; none if it may be, and is, unavailable. As in Redis, a kind of address that the machine does not
     /// know at all is no error either.
-    pub fn open(&self, backlog: i32, mark: u32) -> io::Result<Option<std::net::TcpListener>> {
+    pub fn open(&self, options: SocketOptions) -> io::Result<Option<std::net::TcpListener>> {
         let opened = (self.host.as_str(), self.port).to_socket_addrs().and_then(|mut addresses| {
             let address = addresses.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-            listen(address, backlog, mark)
+            listen(address, options)
         });
         match opened {
             Ok(listener) => Ok(Some(listener)),
@@ -64,8 +67,44 @@ impl Place {
     }
 }
 
-/// Listens at an address; `mark`, if it is not 0, tells routing and filtering about the socket's packets (`socket-mark-id`).
-fn listen(address: SocketAddr, backlog: i32, mark: u32) -> io::Result<std::net::TcpListener> {
+/// How a socket listens.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    /// How many clients may wait to be accepted (`tcp-backlog`).
+    pub backlog: i32,
+    /// If it is not 0, tells routing and filtering about the packets (`socket-mark-id`).
+    pub mark: u32,
+    /// Of the clients: see [`tune`].
+    pub keepalive: u64,
+}
+
+impl SocketOptions {
+    /// As configured now.
+    pub fn of(config: &Config) -> Self {
+        let backlog = i32::try_from(config.tcp_backlog()).unwrap_or(i32::MAX);
+        Self { backlog, mark: config.socket_mark(), keepalive: keepalive_of(config) }
+    }
+}
+
+/// `tcp-keepalive`: seconds.
+pub fn keepalive_of(config: &Config) -> u64 {
+    u64::try_from(config.tcp_keepalive()).unwrap_or(0)
+}
+
+/// Sets what clients' sockets need, on one of them or on a listener, from which they have it then: small replies are sent
+/// at once, and a client that nothing has been heard of for `keepalive` seconds is asked for a sign of life, if not 0.
+pub fn tune(socket: &socket2::SockRef<'_>, keepalive: u64) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    if keepalive == 0 {
+        return socket.set_keepalive(false);
+    }
+    let interval = Duration::from_secs((keepalive / 3).max(1));
+    let options = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
+    socket.set_tcp_keepalive(&options.with_interval(interval).with_retries(3))
+}
+
+fn listen(address: SocketAddr, options: SocketOptions) -> io::Result<std::net::TcpListener> {
+    let SocketOptions { backlog, mark, keepalive } = options;
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -78,6 +117,7 @@ fn listen(address: SocketAddr, backlog: i32, mark: u32) -> io::Result<std::net::
         tracing::warn!(%error, mark, "cannot mark a listening socket");
     }
     socket.set_nonblocking(true)?;
+    tune(&socket2::SockRef::from(&socket), keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
@@ -101,6 +141,23 @@ pub fn open_unix(path: &str, mode: u32) -> io::Result<std::os::unix::net::UnixLi
 mod tests {
     use super::*;
 
+    const OPTIONS: SocketOptions = SocketOptions { backlog: 8, mark: 0, keepalive: 77 };
+
+    #[test]
+    fn clients_have_the_options_of_the_listener() {
+        let place = Place { host: "127.0.0.1".into(), port: 0, is_secure: false, is_optional: false };
+        let listener = place.open(OPTIONS).unwrap().unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(25));
+        tune(&socket, 0).unwrap();
+        assert!(!socket.keepalive().unwrap());
+    }
+
     #[test]
     fn words_of_bind() {
         let place = |host: &str, is_optional| Place { host: host.into(), port: 7, is_secure: false, is_optional };
@@ -116,7 +173,7 @@ mod tests {
     fn only_an_optional_address_may_be_missing() {
         // Of a range kept for documentation, so nobody's.
         let absent = |is_optional| Place { host: "192.0.2.1".into(), port: 0, is_secure: false, is_optional };
-        assert!(absent(true).open(1, 0).unwrap().is_none());
-        assert_eq!(absent(false).open(1, 0).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+        assert!(absent(true).open(OPTIONS).unwrap().is_none());
+        assert_eq!(absent(false).open(OPTIONS).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
 }

@@ -42,11 +42,29 @@ pub struct Incoming {
 #[derive(Debug)]
 pub enum Socket {
     /// TCP.
-    Tcp(std::net::TcpStream),
+    Tcp(Tcp),
     /// TCP on which TLS is to be spoken.
-    Tls(std::net::TcpStream, Arc<ServerConfig>),
+    Tls(Tcp, Arc<ServerConfig>),
     /// A unix socket.
     Unix(std::os::unix::net::UnixStream),
+}
+
+/// A TCP socket, in which the runtime that accepted it takes an interest or not.
+#[derive(Debug)]
+pub enum Tcp {
+    /// It does, and is that of the worker.
+    Known(tokio::net::TcpStream),
+    /// It does not.
+    New(std::net::TcpStream),
+}
+
+impl Tcp {
+    fn into_stream(self) -> std::io::Result<tokio::net::TcpStream> {
+        match self {
+            Self::Known(stream) => Ok(stream),
+            Self::New(stream) => tokio::net::TcpStream::from_std(stream),
+        }
+    }
 }
 
 /// The listener's end of a worker.
@@ -56,6 +74,7 @@ pub struct Worker {
     /// Taken when the worker is to stop.
     end: Mutex<Option<oneshot::Sender<Duration>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Worker {
@@ -66,13 +85,19 @@ impl Worker {
         let (end, ended) = oneshot::channel();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(LONG_AT_A_TIME).build()?;
+        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             run_on(&services.config.server_cpulist());
             let floor = Rc::new(Floor { services, counters, open: Cell::new(0), emptied: Notify::new() });
             tokio::task::LocalSet::new().block_on(&runtime, work(floor, receiver, ended));
             runtime.shutdown_timeout(LAST_MOMENT);
         })?;
-        Ok(Self { incoming, end: Mutex::new(Some(end)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { incoming, end: Mutex::new(Some(end)), thread: Mutex::new(Some(thread)), runtime: handle })
+    }
+
+    /// Where tasks run on its thread.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
     }
 
     /// Hands a client over. If the worker has stopped, the client is disconnected.
@@ -164,13 +189,13 @@ fn take(floor: &Rc<Floor>, incoming: Incoming) {
         return;
     }
     let outcome = match socket {
-        Socket::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(|stream| {
+        Socket::Tcp(stream) => stream.into_stream().map(|stream| {
             tokio::task::spawn_local(serve(stream, served, None));
         }),
         Socket::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(|stream| {
             tokio::task::spawn_local(serve(stream, served, None));
         }),
-        Socket::Tls(stream, tls) => tokio::net::TcpStream::from_std(stream).map(|stream| {
+        Socket::Tls(stream, tls) => stream.into_stream().map(|stream| {
             tokio::task::spawn_local(serve_securely(stream, TlsAcceptor::from(tls), served));
         }),
     };

@@ -206,6 +206,8 @@ pub struct Stats {
     pub expire_cycles_cut: AtomicU64,
     /// What all rounds of expiry took, in nanoseconds.
     pub expire_nanoseconds: AtomicU64,
+    /// Readings of all metrics.
+    pub scrapes: AtomicU64,
 }
 
 impl Stats {

@@ -160,7 +160,7 @@ fn run(
     let outcome = call(services, session, reply, &mut args, (now, None), command);
     if let Some(transaction) = session.ready.take() {
         transaction::execute(services, session, reply, &transaction);
-        timing::note(services, session, command, args, (began, 0));
+        timing::note(services, session, &command, &args, (began, 0));
     }
     if command.id == table::Command::Exec.id() {
         observe::show(services, session, args);
@@ -266,7 +266,8 @@ fn call(
     // EXEC ends when what it has released has run.
     if session.ready.is_none() {
         let replied = reply.mark().saturating_sub(mark);
-        timing::note(services, session, command, *args, (session.timed_from, replied));
+        let began = session.timed_from;
+        timing::note(services, session, &command, args, (began, replied));
     }
     outcome
 }

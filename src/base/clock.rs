@@ -48,8 +48,20 @@ impl Clock {
 
 /// Measures how long things take, by the processor's time stamp counter where it counts evenly: reading it costs a third of
 /// what asking the system's clock does, and every command asks.
-#[derive(Debug, Clone, Default)]
-pub struct Ticker(quanta::Clock);
+#[derive(Debug, Clone)]
+pub struct Ticker {
+    clock: quanta::Clock,
+    /// Nanoseconds in 2^32 ticks.
+    scale: u64,
+}
+
+impl Default for Ticker {
+    fn default() -> Self {
+        let clock = quanta::Clock::new();
+        let scale = clock.delta_as_nanos(0, 1 << 32);
+        Self { clock, scale }
+    }
+}
 
 /// A reading of a [`Ticker`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,13 +71,14 @@ impl Ticker {
     /// What it says now.
     #[inline]
     pub fn read(&self) -> Ticks {
-        Ticks(self.0.raw())
+        Ticks(self.clock.raw())
     }
 
     /// Nanoseconds from one reading to a later one.
     #[inline]
     pub fn nanoseconds(&self, from: Ticks, to: Ticks) -> u64 {
-        self.0.delta_as_nanos(from.0, to.0)
+        let scaled = u128::from(to.0.saturating_sub(from.0)) * u128::from(self.scale);
+        u64::try_from(scaled >> 32).unwrap_or(u64::MAX)
     }
 }
 

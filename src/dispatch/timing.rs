@@ -14,22 +14,20 @@ use crate::services::hot_keys::Cost;
 use crate::services::latency::{COMMAND, FAST_COMMAND};
 
 /// Notes a call that began at `began` and ends now, with `replied` bytes of reply.
-#[inline]
+#[expect(clippy::inline_always, reason = "saving and restoring registers would be a third of what it does")]
+#[inline(always)]
 pub(super) fn note(
     services: &Services,
     session: &mut Session,
-    command: Command,
-    args: Args<'_>,
+    command: &Command,
+    args: &Args<'_>,
     (began, replied): (Ticks, usize),
 ) {
     let ended = services.ticker.read();
     let mut nanoseconds = services.ticker.nanoseconds(began, ended);
     session.timed_from = ended;
-    if let Then::Sleep(duration) = session.then
-        && command.id == table::Command::Debug.id()
-    {
-        // It sleeps when the replies before it have been sent.
-        nanoseconds += u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    if command.id == table::Command::Debug.id() {
+        nanoseconds += sleep_ahead(session);
     }
     let counters = &session.counters;
     if let Some(counts) = counters.command(command.id) {
@@ -43,16 +41,25 @@ pub(super) fn note(
     }
 }
 
+/// How long DEBUG SLEEP is going to sleep when the replies before it have been sent, in nanoseconds.
+#[cold]
+fn sleep_ahead(session: &Session) -> u64 {
+    match session.then {
+        Then::Sleep(duration) => u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+        _ => 0,
+    }
+}
+
 /// Looks closer at a call that somebody may want to know of.
 #[cold]
 fn look(
     services: &Services,
     session: &Session,
-    command: Command,
-    args: Args<'_>,
+    command: &Command,
+    args: &Args<'_>,
     (nanoseconds, replied): (u64, usize),
 ) {
-    let flags = command.spec.flags;
+    let (flags, args) = (command.spec.flags, *args);
     let microseconds = nanoseconds / 1000;
     let slow = u64::try_from(services.config.slowlog_log_slower_than()).is_ok_and(|slow| microseconds >= slow);
     if slow && !flags.contains(CommandFlags::SKIP_SLOWLOG) {

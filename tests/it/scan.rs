@@ -5,7 +5,8 @@ use crate::client::Client;
 use crate::server::{Kind, Server};
 use std::collections::HashMap;
 
-pub const CASES: &[Case] = &[("scan_under_change", scan), ("hscan_under_change", hscan)];
+pub const CASES: &[Case] =
+    &[("scan_under_change", scan), ("hscan_under_change", hscan), ("hscan_while_a_hash_becomes_big", grown)];
 
 fn scan() {
     let server = Server::start(Kind::Hashd);
@@ -37,6 +38,26 @@ fn hscan() {
     check(&seen, 1);
 }
 
+/// A hash that Redis would hold in a hashtable is given in steps, however small it is, and goes on being so when it has
+/// become big.
+fn grown() {
+    for fields in [40, 500] {
+        let server = Server::start(Kind::Hashd);
+        let mut client = server.client();
+        client.line(&format!("HSET h long {}", "x".repeat(100)));
+        for n in 0..fields {
+            client.line(&format!("HSET h stay{n} v"));
+        }
+        let seen = walk(&mut client, &["HSCAN", "h"], |client, round| {
+            for n in 0..20 {
+                client.line(&format!("HSET h come{} v", round * 20 + n));
+            }
+        });
+        assert_eq!(seen.len(), fields);
+        assert!(seen.values().all(|&times| times == 1));
+    }
+}
+
 fn walk(client: &mut Client, command: &[&str], mut change: impl FnMut(&mut Client, usize)) -> HashMap<String, usize> {
     let mut seen = HashMap::new();
     let mut cursor = "0".to_owned();
@@ -44,6 +65,8 @@ fn walk(client: &mut Client, command: &[&str], mut change: impl FnMut(&mut Clien
         let mut args = command.to_vec();
         args.extend([cursor.as_str(), "COUNT", "10"]);
         let reply = client.value(&args);
+        let given = reply.items()[1].items().len();
+        assert!(given <= 2 * 2 * 10, "{given} elements and values at once");
         for item in reply.items()[1].items().iter().map(|item| item.text()).filter(|item| item.starts_with("stay")) {
             *seen.entry(item).or_insert(0) += 1;
         }

@@ -324,22 +324,8 @@ impl Table {
                 visited += leaf.count;
                 continue;
             }
-            let positions: Vec<Position> = leaf.entries().map(|entry| hasher.position(entry.field)).collect();
-            let mut ahead: Vec<Position> = positions.iter().copied().filter(|&position| position >= from).collect();
-            let mut next = None;
-            if visited + ahead.len() > most {
-                ahead.sort_unstable();
-                let last = ahead.get(count - visited - 1).copied();
-                let given = ahead.partition_point(|&position| Some(position) <= last);
-                (visited, next) = (visited + given, ahead.get(given).copied());
-            } else {
-                visited += ahead.len();
-            }
-            for (entry, &position) in leaf.entries().zip(&positions) {
-                if position >= from && next.is_none_or(|next| position < next) {
-                    visit(entry_of(&entry));
-                }
-            }
+            let (given, next) = scan_part(hasher, leaf.entries(), from, (count - visited, most - visited), &mut visit);
+            visited += given;
             if let Some(position) = next {
                 return ScanCursor::at(position);
             }
@@ -467,6 +453,32 @@ impl Table {
             }
         });
     }
+}
+
+/// Visits those of some fields whose positions are not before `from`: `wanted` of them, and all of one position together,
+/// if there are more than `most`. Gives how many they are, and the position of the next one.
+pub(in crate::store) fn scan_part<'a>(
+    hasher: &KeyHasher,
+    entries: impl Iterator<Item = Entry<'a>> + Clone,
+    from: Position,
+    (wanted, most): (usize, usize),
+    mut visit: impl FnMut(TableEntry<'a>),
+) -> (usize, Option<Position>) {
+    let positions: Vec<Position> = entries.clone().map(|entry| hasher.position(entry.field)).collect();
+    let mut ahead: Vec<Position> = positions.iter().copied().filter(|&position| position >= from).collect();
+    let (mut given, mut next) = (ahead.len(), None);
+    if given > most {
+        ahead.sort_unstable();
+        let last = ahead.get(wanted.max(1) - 1).copied();
+        given = ahead.partition_point(|&position| Some(position) <= last);
+        next = ahead.get(given).copied();
+    }
+    for (entry, &position) in entries.zip(&positions) {
+        if position >= from && next.is_none_or(|next| position < next) {
+            visit(entry_of(&entry));
+        }
+    }
+    (given, next)
 }
 
 /// How many of these fields a leaf has that shares its names: a power of two, so that tables of the same fields whose

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::table::TableEntry;
+use super::table::{self, TableEntry};
 use super::value::Value;
 use crate::base::clock::UnixMillis;
 use crate::base::random::Random;
 use crate::store::access::AccessClock;
 use crate::store::change::{ChangeLog, Effect, Interest};
-use crate::store::entry::Body;
+use crate::store::entry::{Body, RecordFlags};
 use crate::store::position::KeyHasher;
 use crate::store::position::ScanCursor;
 
@@ -73,7 +73,7 @@ impl<'a> HashView<'a> {
         self.body.is_none()
     }
 
-    /// Whether [`HashView::scan`] gives all fields at once.
+    /// Whether the hash is small: its fields are in an order of their own.
     pub fn is_small(&self) -> bool {
         !matches!(self.body, Some(Body::Table(_)))
     }
@@ -170,7 +170,8 @@ impl<'a> HashView<'a> {
         }
     }
 
-    /// Visits about `count` fields from `cursor` on (all of them for a small hash); gives the cursor to go on with.
+    /// Visits about `count` fields from `cursor` on; gives the cursor to go on with. Of what Redis would hold in a listpack
+    /// it visits all fields, as Redis does.
     pub fn scan(&self, cursor: ScanCursor, count: usize, mut visit: impl FnMut(&'a [u8], Value<'a>)) -> ScanCursor {
         self.scan_entries(cursor, count, |field, value, _| visit(field, value))
     }
@@ -183,17 +184,24 @@ impl<'a> HashView<'a> {
         count: usize,
         mut visit: impl FnMut(&'a [u8], Value<'a>, Option<UnixMillis>),
     ) -> ScanCursor {
+        let (access, hasher) = (self.access, self.access.hasher);
+        let visit_live = |entry: TableEntry<'a>| {
+            if !access.is_due(entry.expiry) {
+                visit(entry.field, entry.value, entry.expiry);
+            }
+        };
         match self.body {
             None => ScanCursor::END,
+            Some(Body::Packed(packed)) if packed.flags().contains(RecordFlags::REPORT_HASHTABLE) => {
+                let counts = (count, count.saturating_mul(2));
+                let (_, next) = table::scan_part(hasher, packed.entries(), cursor.position(), counts, visit_live);
+                next.map_or(ScanCursor::END, ScanCursor::at)
+            }
             Some(Body::Packed(_)) => {
                 self.entries().for_each(|(field, value, expiry)| visit(field, value, expiry));
                 ScanCursor::END
             }
-            Some(Body::Table(record)) => record.table.scan(self.access.hasher, (cursor, count), |entry| {
-                if !self.access.is_due(entry.expiry) {
-                    visit(entry.field, entry.value, entry.expiry);
-                }
-            }),
+            Some(Body::Table(record)) => record.table.scan(hasher, (cursor, count), visit_live),
         }
     }
 

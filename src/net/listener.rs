@@ -1,10 +1,10 @@
-//! Accepts clients on TCP, TLS and unix sockets and deals them out to the workers in turn.
+//! Accepts clients on TCP, TLS and unix sockets and deals them out to the workers.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -49,7 +49,6 @@ pub struct Door {
 #[derive(Debug)]
 pub struct Dealer {
     workers: Vec<Worker>,
-    next: AtomicUsize,
     services: Arc<Services>,
     /// What TLS clients are accepted with.
     tls: RwLock<Option<Arc<ServerConfig>>>,
@@ -60,8 +59,7 @@ pub struct Dealer {
 impl Dealer {
     /// A dealer for `workers`.
     pub fn new(workers: Vec<Worker>, services: Arc<Services>) -> Self {
-        let (next, is_full) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { workers, next, services, tls: RwLock::new(None), is_full }
+        Self { workers, services, tls: RwLock::new(None), is_full: AtomicBool::new(false) }
     }
 
     /// Where clients are to be accepted: on the thread of one of the workers, so that no other has to wake for each.
@@ -96,13 +94,15 @@ impl Dealer {
         client
     }
 
-    /// The number of the worker whose turn it is.
-    fn turn(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1)
+    /// The number of the worker that has the fewest clients: of several the first, so that clients that come and go one
+    /// after the other stay on the thread that accepts them.
+    fn least_busy(&self) -> usize {
+        let fewest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.connections());
+        fewest.map_or(0, |(number, _)| number)
     }
 
-    fn hand_over(&self, turn: usize, socket: Socket, client: Arc<Client>) {
-        if let Some(worker) = self.workers.get(turn) {
+    fn hand_over(&self, number: usize, socket: Socket, client: Arc<Client>) {
+        if let Some(worker) = self.workers.get(number) {
             worker.hand_over(Incoming { socket, client });
         }
     }
@@ -155,15 +155,15 @@ impl Dealer {
             tune(&socket2::SockRef::from(&stream), wanted)?;
         }
         let Some(client) = self.admit(peer) else { return refuse(TOO_MANY).map(drop) };
-        let turn = self.turn();
+        let number = self.least_busy();
         // The first worker's runtime, which has accepted it, knows it already.
-        let stream = if turn == 0 { Ok(Tcp::Known(stream)) } else { stream.into_std().map(Tcp::New) };
+        let stream = if number == 0 { Ok(Tcp::Known(stream)) } else { stream.into_std().map(Tcp::New) };
         let socket = stream.map(|stream| match tls {
             Some(tls) => Socket::Tls(stream, tls),
             None => Socket::Tcp(stream),
         });
         match socket {
-            Ok(socket) => self.hand_over(turn, socket, client),
+            Ok(socket) => self.hand_over(number, socket, client),
             Err(error) => {
                 self.services.clients.disconnect(client.id);
                 return Err(error);
@@ -197,7 +197,7 @@ impl Dealer {
             is_unix_socket: true,
         };
         match self.admit(peer) {
-            Some(client) => self.hand_over(self.turn(), Socket::Unix(stream), client),
+            Some(client) => self.hand_over(self.least_busy(), Socket::Unix(stream), client),
             None => stream.write_all(TOO_MANY)?,
         }
         Ok(())

@@ -75,12 +75,14 @@ pub struct Worker {
     end: Mutex<Option<oneshot::Sender<Duration>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     runtime: tokio::runtime::Handle,
+    counters: Arc<WorkerCounters>,
 }
 
 impl Worker {
     /// Starts worker `index`.
     pub fn start(index: usize, services: Arc<Services>) -> std::io::Result<Self> {
         let counters = services.stats.add_worker();
+        let mine = Arc::clone(&counters);
         let (incoming, receiver) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let runtime =
@@ -92,7 +94,13 @@ impl Worker {
             tokio::task::LocalSet::new().block_on(&runtime, work(floor, receiver, ended));
             runtime.shutdown_timeout(LAST_MOMENT);
         })?;
-        Ok(Self { incoming, end: Mutex::new(Some(end)), thread: Mutex::new(Some(thread)), runtime: handle })
+        Ok(Self {
+            incoming,
+            end: Mutex::new(Some(end)),
+            thread: Mutex::new(Some(thread)),
+            runtime: handle,
+            counters: mine,
+        })
     }
 
     /// Where tasks run on its thread.
@@ -100,9 +108,16 @@ impl Worker {
         &self.runtime
     }
 
+    /// How many clients it has.
+    pub fn connections(&self) -> usize {
+        self.counters.connections.load(Ordering::Relaxed)
+    }
+
     /// Hands a client over. If the worker has stopped, the client is disconnected.
     pub fn hand_over(&self, incoming: Incoming) {
+        self.counters.connections.fetch_add(1, Ordering::Relaxed);
         if self.incoming.send(incoming).is_err() {
+            self.counters.connections.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!("a worker has stopped; its client is disconnected");
         }
     }
@@ -143,7 +158,6 @@ struct Served {
 impl Served {
     fn new(floor: &Rc<Floor>, client: Arc<Client>) -> Self {
         floor.open.set(floor.open.get() + 1);
-        floor.counters.connections.store(floor.open.get(), Ordering::Relaxed);
         Self { floor: Rc::clone(floor), client }
     }
 }
@@ -153,7 +167,7 @@ impl Drop for Served {
         self.floor.services.clients.disconnect(self.client.id);
         eviction::note_taken(&self.floor.services);
         self.floor.open.set(self.floor.open.get().saturating_sub(1));
-        self.floor.counters.connections.store(self.floor.open.get(), Ordering::Relaxed);
+        self.floor.counters.connections.fetch_sub(1, Ordering::Relaxed);
         if self.floor.open.get() == 0 {
             self.floor.emptied.notify_one();
         }

@@ -231,7 +231,7 @@ impl Pace {
     async fn sit_out(&mut self, error: &std::io::Error) {
         if !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
             tracing::debug!(%error, "a client could not be accepted");
-            return;
+            return tokio::task::yield_now().await;
         }
         if self.pause.is_none() {
             tracing::warn!(%error, "cannot accept clients");

@@ -86,6 +86,9 @@ impl SocketOptions {
     }
 }
 
+/// The longest that Linux waits, in seconds (`MAX_TCP_KEEPIDLE`): it refuses more.
+const LONGEST_KEEPALIVE: u64 = 32767;
+
 /// `tcp-keepalive`: seconds.
 pub fn keepalive_of(config: &Config) -> u64 {
     u64::try_from(config.tcp_keepalive()).unwrap_or(0)
@@ -98,6 +101,7 @@ pub fn tune(socket: &socket2::SockRef<'_>, keepalive: u64) -> io::Result<()> {
     if keepalive == 0 {
         return socket.set_keepalive(false);
     }
+    let keepalive = keepalive.min(LONGEST_KEEPALIVE);
     let interval = Duration::from_secs((keepalive / 3).max(1));
     let options = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
     socket.set_tcp_keepalive(&options.with_interval(interval).with_retries(3))
@@ -156,6 +160,8 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(25));
         tune(&socket, 0).unwrap();
         assert!(!socket.keepalive().unwrap());
+        tune(&socket, 2_000_000_000).unwrap();
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(LONGEST_KEEPALIVE));
     }
 
     #[test]

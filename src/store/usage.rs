@@ -112,15 +112,19 @@ impl Keyspace {
 impl Keyspace {
     /// Gives up templates that have lost most of their users, if they take more than a twentieth of what the keys do.
     pub fn give_up_rare_templates(&self) {
-        /// What a small key takes at least.
+        /// What a small key takes at least, and what a big hash takes more.
         const KEY: usize = 64;
+        const TABLE: usize = 4096;
         let rare = template::memory_of_rare();
         if rare == 0 {
             return;
         }
         let used: Vec<usize> = self.used_databases().collect();
-        let keys: usize = used.iter().map(|&index| self.data(index).1.keys.load(Ordering::Relaxed)).sum();
-        if rare * 20 < keys * KEY {
+        let bytes = |&index: &usize| {
+            let data = self.data(index).1;
+            data.keys.load(Ordering::Relaxed) * KEY + data.tables.load(Ordering::Relaxed) * TABLE
+        };
+        if rare * 20 < used.iter().map(bytes).sum() {
             return;
         }
         for index in used {

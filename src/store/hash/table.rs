@@ -62,28 +62,36 @@ type Numbered = (Position, usize);
 impl Table {
     /// A table of fields none of which comes twice, leaf by leaf. `field` gives each of them by its number.
     pub(in crate::store) fn of<'a>(hasher: &KeyHasher, len: usize, field: impl Fn(usize) -> NewEntry<'a>) -> Self {
-        let shares = len <= BIG && template::are_often_met((0..len).map(|at| field(at).0));
-        Self::with_leaves(hasher, len, field, shares)
+        let is_moderate = (1..=BIG).contains(&len);
+        let shares = is_moderate && template::are_often_met((0..len).map(|at| field(at).0));
+        let most = if shares { fields_that_share((0..len).map(&field)) } else { None };
+        Self::with_leaves(hasher, len, field, most)
     }
 
+    /// The same, in leaves of so many fields that share their names, if any.
     fn with_leaves<'a>(
         hasher: &KeyHasher,
         len: usize,
         field: impl Fn(usize) -> NewEntry<'a>,
-        shares_names: bool,
+        mut sharing: Option<usize>,
     ) -> Self {
         let mut order: Vec<Numbered> = (0..len).map(|at| (hasher.position(field(at).0), at)).collect();
         order.sort_unstable();
-        let most = if shares_names { fields_that_share((0..len).map(&field)) } else { None };
         let mut table = Self { len, ..Self::default() };
         let mut rest = &order[..];
         while !rest.is_empty() {
-            let (part, others) = rest.split_at(end_of_positions(rest, most.unwrap_or(len)));
-            rest = others;
-            let fields = part.iter().map(|&(_, at)| field(at));
-            match most.and_then(|_| Leaf::sharing(fields)) {
-                Some(leaf) => table.append(part, Arc::new(leaf)),
-                None => table.append_plain(part, &field),
+            let (part, others) = rest.split_at(end_of_positions(rest, sharing.unwrap_or(len)));
+            match sharing.and_then(|_| Leaf::sharing(part.iter().map(|&(_, at)| field(at)))) {
+                Some(leaf) => {
+                    table.append(part, Arc::new(leaf));
+                    rest = others;
+                }
+                // Of what is left nothing is shared either.
+                None if sharing.is_some() => sharing = None,
+                None => {
+                    table.append_plain(part, &field);
+                    rest = others;
+                }
             }
         }
         table
@@ -125,7 +133,10 @@ impl Table {
         }
         let fields: Vec<(&[u8], ValueText<'_>)> = self.iter().map(|entry| (entry.field, entry.value.text())).collect();
         let field = |at: usize| fields.get(at).map_or_else(Default::default, |(name, value)| (*name, &**value, None));
-        *self = Self::with_leaves(hasher, self.len, field, true);
+        let most = fields_that_share((0..self.len).map(field));
+        if most.is_some() {
+            *self = Self::with_leaves(hasher, self.len, field, most);
+        }
     }
 
     /// Lets leaves keep their names themselves that share them with few others.
@@ -133,7 +144,9 @@ impl Table {
         if self.sharing.count() == 0 {
             return;
         }
-        let rare = self.leaves.iter().filter(|(_, leaf)| leaf.shares_rare_names());
+        // What a copy or a snapshot shares costs one leaf, however many have it.
+        let alone = self.leaves.iter().filter(|(_, leaf)| Arc::strong_count(leaf) == 1);
+        let rare = alone.filter(|(_, leaf)| leaf.shares_rare_names());
         for start in rare.map(|(&start, _)| start).collect::<Vec<_>>() {
             self.change_leaf(start, Leaf::keep_names);
         }
@@ -255,6 +268,7 @@ impl Table {
     pub(in crate::store) fn set_expiry(&mut self, hasher: &KeyHasher, field: &[u8], expiry: Option<UnixMillis>) {
         let Some((start, _)) = self.leaf_of(hasher.position(field)) else { return };
         self.change_leaf(start, |leaf| leaf.set_expiry(field, expiry));
+        self.split_if_full(start, hasher);
     }
 
     pub(in crate::store) fn remove(&mut self, hasher: &KeyHasher, field: &[u8]) -> bool {
@@ -264,6 +278,7 @@ impl Table {
         }
         self.change_leaf(start, |leaf| leaf.remove(field));
         self.len -= 1;
+        self.split_if_full(start, hasher);
         self.tidy(start);
         true
     }
@@ -344,9 +359,9 @@ impl Table {
         let leaf = Arc::make_mut(self.leaves.get_mut(&start)?);
         let (before, shared) = (leaf.first_expiry, leaf.shares_names());
         let result = change(leaf);
-        let (after, shares) = (leaf.first_expiry, leaf.shares_names());
+        let (after, still_shares) = (leaf.first_expiry, leaf.shares_names());
         self.note_expiry(start, before, after);
-        self.sharing.change(shared, shares);
+        self.sharing.change(shared, still_shares);
         Some(result)
     }
 
@@ -481,23 +496,26 @@ pub(in crate::store) fn scan_part<'a>(
     (given, next)
 }
 
-/// How many of these fields a leaf has that shares its names: a power of two, so that tables of the same fields whose
-/// values are about as long come to the same. `None` if names are too small a part of them, or there are expiries.
+/// How many of these fields a leaf has that shares its names: a number that is the same for tables of the same fields whose
+/// values are about as long. `None` if it would be few, a field is long, or there are expiries.
 fn fields_that_share<'a>(fields: impl ExactSizeIterator<Item = NewEntry<'a>>) -> Option<usize> {
     /// More than in leaves that have their names: what a leaf itself takes is all that sharing does not save.
     const MOST: usize = 128;
     const FEWEST: usize = 16;
-    let (len, mut bytes) = (fields.len(), 0);
-    for (_, value, expiry) in fields {
-        if expiry.is_some() {
+    let (len, mut names, mut values) = (fields.len(), 0, 0);
+    for (name, value, expiry) in fields {
+        if expiry.is_some() || name.len() + value.len() > MOST_BYTES {
             return None;
         }
-        bytes += value.len();
+        names += name.len();
+        values += value.len();
     }
-    let fitting = (len * MOST_BYTES / 4 * 3).checked_div(bytes).unwrap_or(MOST).min(MOST);
+    // Twice as long as another leaf when it has its names.
+    let fitting =
+        (len * MOST_BYTES / 4 * 3 / values.max(1)).min(len * 2 * MOST_BYTES / (names + values).max(1)).min(MOST);
     let most = if fitting < FEWEST { return None } else { 1 << fitting.ilog2() };
     // As many in each as in any other.
-    Some(len.div_ceil(len.div_ceil(most)))
+    Some(len.div_ceil(len.div_ceil(most).max(1)))
 }
 
 /// The number of fields at the beginning of some in the order of their positions: `wanted`, one at least, and those that

@@ -114,6 +114,11 @@ impl Template {
         }
     }
 
+    /// Whether it takes less than it saves so many users, of whom one would have the names anyway.
+    fn pays(&self, users: u32) -> bool {
+        users >= FEW_USERS || self.memory() <= (users as usize).saturating_sub(1) * self.names.len()
+    }
+
     /// What it takes in memory, its slot and its place in the index included.
     fn memory(&self) -> usize {
         const SLOT: usize = 12;
@@ -189,7 +194,7 @@ impl TemplateId {
     /// # Safety
     ///
     /// The caller must be a user of the template.
-    pub(in crate::store) unsafe fn encode_counted<'v>(self, place: usize, value: &'v [u8]) -> Encoded<'v> {
+    pub(in crate::store) unsafe fn encode_counted(self, place: usize, value: &[u8]) -> Encoded<'_> {
         let encoded = Encoded::new(value);
         if encoded.is_integer() {
             return encoded;
@@ -205,10 +210,11 @@ impl TemplateId {
         self.with_template(|template, users| template.memory() / (users as usize).max(1)).unwrap_or(0)
     }
 
-    /// Whether the template has few users.
+    /// Whether the template has so few users that it takes more than it saves.
     pub(in crate::store) fn is_rare(self) -> bool {
         let users = self.place().and_then(|(chunk, slot)| chunk.users.get(slot));
         users.is_some_and(|users| (1..FEW_USERS).contains(&users.load(Ordering::Relaxed)))
+            && self.with_template(|template, users| !template.pays(users)) == Some(true)
     }
 
     /// Runs `work` with the template, if there is one with this number, and how many users it has.
@@ -475,10 +481,10 @@ pub(in crate::store) fn collect_unused() {
     }
 }
 
-/// Below so many users a template may take more than it saves.
+/// From so many users on a template takes less than it saves.
 const FEW_USERS: u32 = 8;
 
-/// Bytes that templates take which have few users left.
+/// Bytes that templates take which have too few users left.
 pub(in crate::store) fn memory_of_rare() -> usize {
     let index = REGISTRY.index.lock();
     let rare = index.ids.iter().filter(|&&id| TemplateId(id).is_rare());
@@ -511,7 +517,7 @@ impl TemplateStats {
             stats.users += users as usize;
             stats.memory += memory;
         }
-        stats.users = stats.users.saturating_sub(shared::surplus());
+        stats.users = shared::keys_of(stats.users);
         stats
     }
 }

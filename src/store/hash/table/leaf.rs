@@ -59,6 +59,7 @@ impl Leaf {
         if self.names.is_some() {
             let mut bytes = Vec::new();
             self.entries().write_out(&mut bytes);
+            bytes.shrink_to_fit();
             self.bytes = bytes;
             self.names = None;
         }

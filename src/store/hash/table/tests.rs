@@ -92,3 +92,28 @@ fn a_table_made_at_once_is_as_one_made_field_by_field() {
         check(if cfg!(miri) { count.min(60) } else { count }, value_length);
     }
 }
+
+#[test]
+fn what_few_tables_share_is_given_up_unless_copies_share_it() {
+    const FIELDS: usize = if cfg!(miri) { 20 } else { 600 };
+    let hasher = KeyHasher::new();
+    let names: Vec<_> = (0..FIELDS).map(|number| format!("of few:{number}").into_bytes()).collect();
+    let make = || Table::of(&hasher, FIELDS, |at| (&names[at][..], b"value", None));
+    let mut table = (0..100).map(|_| make()).last().unwrap();
+    assert!(table.sharing.count() > 0);
+    let copy = table.clone();
+    table.leave_rare_templates();
+    assert!(table.sharing.count() > 0, "the copy would not get smaller");
+    drop(copy);
+    table.leave_rare_templates();
+    assert_eq!(table.sharing.count(), 0);
+    assert!(names.iter().all(|name| table.find(&hasher, name).is_some()));
+    let mut three = [make(), make(), make()];
+    three.iter_mut().for_each(Table::leave_rare_templates);
+    assert!(three.iter().all(|table| table.sharing.count() > 0), "three save more than the templates take");
+    let long = "long".repeat(2000);
+    let mixed = |at: usize| (&names[at][..], if at == 7 { long.as_bytes() } else { b"value" }, None);
+    let mut plain = (0..100).map(|_| Table::of(&hasher, FIELDS, mixed)).last().unwrap();
+    plain.share_names(&hasher);
+    assert_eq!(plain.sharing.count(), 0, "a long field is not moved about with others");
+}

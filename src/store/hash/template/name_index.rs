@@ -94,6 +94,6 @@ mod tests {
                 assert_eq!(index.find(&names, format!("{name}z").as_bytes()), None);
             }
         }
-        assert!(NameIndex::of(&[1, b'a'], 1).is_none() && NameIndex::of(&[0; 70_000], 70_000).is_none());
+        assert!(NameIndex::of(&[1, b'a'], 1).is_none() && NameIndex::of(&vec![0; 70_000], 70_000).is_none());
     }
 }

@@ -11,9 +11,9 @@ static LEAVES: AtomicUsize = AtomicUsize::new(0);
 /// Big hashes to which they belong.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
-/// By how many the uses of all templates are more than the keys that use some.
-pub(super) fn surplus() -> usize {
-    LEAVES.load(Ordering::Relaxed).saturating_sub(TABLES.load(Ordering::Relaxed))
+/// How many keys use templates when there are so many uses: those of leaves belong to big hashes, which may share leaves, too.
+pub(super) fn keys_of(uses: usize) -> usize {
+    (uses + TABLES.load(Ordering::Relaxed)).saturating_sub(LEAVES.load(Ordering::Relaxed))
 }
 
 /// A leaf's use of a template.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::requests::{COMMANDS, Load, Sample, fill, in_turn};
+use super::requests::{COMMANDS, KEYS, Load, Sample, fill, in_turn};
 use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server, kinds};
 
@@ -34,7 +34,7 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     for &pipeline in &options.pipelines {
         for (name, command) in &writes {
             let requests = if pipeline == 1 { options.requests / 2 } else { options.requests * 2 };
-            let load = Load { command, pipeline, requests, threads: 1 };
+            let load = Load { command, keys: KEYS, pipeline, requests, threads: 1 };
             let medians = in_turn(options, &servers, load)?;
             cpu.add(&format!("P={pipeline} {name}"), medians.iter().map(|sample| Some(sample.cpu_ns)).collect());
         }
@@ -45,7 +45,8 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     let title = "Requests per second with an append-only file, always";
     let mut rate = Table::new("aof always", title, Better::Higher, columns);
     for pipeline in [1, 16] {
-        let load = Load { command: writes[0].1, pipeline, requests: options.requests / 5 * pipeline, threads: 1 };
+        let load =
+            Load { command: writes[0].1, keys: KEYS, pipeline, requests: options.requests / 5 * pipeline, threads: 1 };
         let medians = in_turn(options, &servers, load)?;
         let values = medians.iter().map(|sample: &Sample| Some(sample.requests_per_second)).collect();
         rate.add(&format!("P={pipeline} {}", writes[0].0), values);

@@ -1,9 +1,9 @@
 //! What the byte or the field costs that makes of a small hash a big one.
 
 use super::client::Client;
-use super::requests::{Load, benchmark};
+use super::requests::{Load, in_turn};
 use super::results::{Better, Table};
-use super::{Kind, Options, Outcome, Server, median};
+use super::{Kind, Options, Outcome, Server};
 
 const HASHES: usize = 1000;
 
@@ -25,22 +25,28 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     let title = "CPU time per request then, pipeline 16, ns";
     let mut time = Table::new("cliff time", title, Better::Lower, columns());
     for (name, before, after) in STEPS {
-        let (before, after) = (hashes(options, before)?, hashes(options, after)?);
+        let (after, before) = (hashes(options, after)?, hashes(options, before)?);
         memory.add(name, vec![Some(after.bytes), Some(before.bytes)]);
-        time.add(&format!("HGET, {name}"), vec![Some(after.get_ns), Some(before.get_ns)]);
-        time.add(&format!("HSET, {name}"), vec![Some(after.set_ns), Some(before.set_ns)]);
+        let servers = [after.server, before.server];
+        for (command, set) in [("HGET", None), ("HSET", Some("87654321"))] {
+            let words: Vec<&str> = [command, "h:__rand_int__", &after.middle].into_iter().chain(set).collect();
+            let load = Load { command: &words, keys: HASHES, pipeline: 16, requests: options.requests, threads: 1 };
+            let samples = in_turn(options, &servers, load)?;
+            time.add(&format!("{command}, {name}"), samples.iter().map(|sample| Some(sample.cpu_ns)).collect());
+        }
     }
     Ok(vec![memory, time])
 }
 
-/// What hashes take.
-struct Figures {
+/// A server with hashes of one shape.
+struct Filled {
+    server: Server,
     bytes: f64,
-    get_ns: f64,
-    set_ns: f64,
+    /// The field in the middle.
+    middle: String,
 }
 
-fn hashes(options: &Options, (fields, length): Shape) -> Outcome<Figures> {
+fn hashes(options: &Options, (fields, length): Shape) -> Outcome<Filled> {
     let server = Server::start(Kind::Hashd, &options.peers, &["--io-threads", "1"])?;
     let before = server.used_memory()?;
     let hash = |number: usize| {
@@ -51,13 +57,5 @@ fn hashes(options: &Options, (fields, length): Shape) -> Outcome<Figures> {
     };
     Client::connect(server.port)?.pipeline((0..HASHES).map(hash), 10)?;
     let bytes = (server.used_memory()? - before) / HASHES as f64;
-    let middle = format!("field:{:04}", fields / 2);
-    let measured = |command: &[&str]| -> Outcome<f64> {
-        let load = Load { command, pipeline: 16, requests: options.requests, threads: 1 };
-        let times = (0..options.rounds).map(|_| Ok(benchmark(&options.peers, &server, HASHES, load)?.cpu_ns));
-        Ok(median(times.collect::<Outcome<Vec<_>>>()?))
-    };
-    let get_ns = measured(&["HGET", "h:__rand_int__", &middle])?;
-    let set_ns = measured(&["HSET", "h:__rand_int__", &middle, "87654321"])?;
-    Ok(Figures { bytes, get_ns, set_ns })
+    Ok(Filled { server, bytes, middle: format!("field:{:04}", fields / 2) })
 }

@@ -1,7 +1,7 @@
 //! More than one core: what a second worker costs, and all clients on one hash.
 
 use super::client::{Client, encode};
-use super::requests::{Load, in_turn};
+use super::requests::{KEYS, Load, in_turn};
 use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server, kinds, median};
 
@@ -57,7 +57,7 @@ pub(crate) fn hot_key(options: &Options) -> Outcome<Vec<Table>> {
         Table::new("hot key", "CPU time per request on one hash, pipeline 16, ns", Better::Lower, columns.clone());
     let mut rate = Table::new("hot key rate", "Requests per second on one hash, pipeline 16", Better::Higher, columns);
     for (name, command) in [("HGET", &["HGET", "hot", "email"][..]), ("HINCRBY", &["HINCRBY", "hot", "visits", "1"])] {
-        let load = Load { command, pipeline: PIPELINE, requests: options.requests * 2, threads: 2 };
+        let load = Load { command, keys: KEYS, pipeline: PIPELINE, requests: options.requests * 2, threads: 2 };
         let medians = in_turn(options, &servers, load)?;
         cpu.add(name, medians.iter().map(|sample| Some(sample.cpu_ns)).collect());
         rate.keep(name, medians.iter().map(|sample| Some(sample.requests_per_second)).collect());

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::client::Client;
 use super::results::{Better, Table};
-use super::workloads::{ALL, Make, PROFILE_FIELDS, profile_values};
+use super::workloads::{ALL, Make, PROFILE_FIELDS, features, profile_values};
 use super::{Kind, Options, Outcome, Server, kinds, name_of};
 
 const KEYS: usize = 200_000;
@@ -22,7 +22,9 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     let mut used = Table::new("used memory", "used_memory per key, bytes", Better::Lower, names.clone());
     let mut refill =
         Table::new("fragmentation", "RSS after half of the keys were replaced, to that before", Better::Lower, names);
-    for (name, make) in ALL {
+    let small = ALL.into_iter().map(|(name, make)| (name, make, keys));
+    let big = ("700 features", features as Make, keys / 100);
+    for (name, make, keys) in small.chain([big]) {
         let title = format!("{name} ({:.0} bytes raw)", raw_bytes(make));
         let figures = kinds.iter().map(|&kind| filled(options, kind, |client| load(client, make, keys, SEED)));
         let figures = figures.collect::<Outcome<Vec<_>>>()?;

@@ -40,6 +40,8 @@ pub(super) struct Sample {
 #[derive(Clone, Copy)]
 pub(super) struct Load<'a> {
     pub(super) command: &'a [&'a str],
+    /// What `__rand_int__` stands for is below.
+    pub(super) keys: usize,
     pub(super) pipeline: u64,
     pub(super) requests: u64,
     /// Threads of the generator.
@@ -57,7 +59,7 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
         for (name, command) in COMMANDS {
             // Without pipelining a request costs the kernel ten times as much: fewer give the same precision.
             let requests = if pipeline == 1 { options.requests / 2 } else { options.requests * 2 };
-            let load = Load { command, pipeline, requests, threads: 1 };
+            let load = Load { command, keys: KEYS, pipeline, requests, threads: 1 };
             let medians = in_turn(options, &servers, load)?;
             let name = format!("P={pipeline} {name}");
             let of = |value: fn(&Sample) -> f64| medians.iter().map(|sample| Some(value(sample))).collect();
@@ -117,7 +119,7 @@ pub(super) fn fill(peers: &Path, server: &Server) -> Outcome<()> {
             .to_vec()
     });
     Client::connect(server.port)?.pipeline(hashes, 1000)?;
-    benchmark(peers, server, KEYS, Load { command: COMMANDS[0].1, pipeline: 16, requests: 100_000, threads: 1 })
+    benchmark(peers, server, Load { command: COMMANDS[0].1, keys: KEYS, pipeline: 16, requests: 100_000, threads: 1 })
         .map(drop)
 }
 
@@ -126,7 +128,7 @@ pub(super) fn in_turn(options: &Options, servers: &[Server], load: Load<'_>) -> 
     let mut samples = vec![Vec::new(); servers.len()];
     for _ in 0..options.rounds {
         for (server, samples) in servers.iter().zip(&mut samples) {
-            samples.push(benchmark(&options.peers, server, KEYS, load)?);
+            samples.push(benchmark(&options.peers, server, load)?);
         }
     }
     let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
@@ -138,12 +140,12 @@ pub(super) fn in_turn(options: &Options, servers: &[Server], load: Load<'_>) -> 
     Ok(samples.iter().map(median_of).collect())
 }
 
-/// Loads a server with a command on so many keys.
-pub(super) fn benchmark(peers: &Path, server: &Server, keys: usize, load: Load<'_>) -> Outcome<Sample> {
+/// Loads a server with a command.
+fn benchmark(peers: &Path, server: &Server, load: Load<'_>) -> Outcome<Sample> {
     let mut output = None;
     let cpu = server.cpu_of(|| {
         let mut command = Command::new(peers.join("bin/redis-benchmark"));
-        command.args(["-p", &server.port.to_string(), "-c", "50", "-r", &keys.to_string(), "--csv"]);
+        command.args(["-p", &server.port.to_string(), "-c", "50", "-r", &load.keys.to_string(), "--csv"]);
         command.args(["-n", &load.requests.to_string(), "-P", &load.pipeline.to_string()]);
         if load.threads > 1 {
             command.args(["--threads", &load.threads.to_string()]);

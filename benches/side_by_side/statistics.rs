@@ -1,6 +1,6 @@
 //! What those statistics cost that can be turned off: histograms of latency, and the slow log.
 
-use super::requests::{COMMANDS, Load, fill, in_turn};
+use super::requests::{COMMANDS, KEYS, Load, fill, in_turn};
 use super::results::{Better, Table};
 use super::{Kind, Options, Outcome, Server};
 
@@ -18,7 +18,7 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     let title = "CPU time per request with and without latency-tracking and slow log, pipeline 64, ns";
     let mut table = Table::new("statistics", title, Better::Lower, columns);
     for (name, command) in COMMANDS {
-        let load = Load { command, pipeline: 64, requests: options.requests * 4, threads: 1 };
+        let load = Load { command, keys: KEYS, pipeline: 64, requests: options.requests * 4, threads: 1 };
         let medians = in_turn(options, &servers, load)?;
         table.add(name, medians.iter().map(|sample| Some(sample.cpu_ns)).collect());
     }

@@ -1,11 +1,11 @@
-//! The five kinds of hashes whose memory is measured.
+//! The kinds of hashes whose memory is measured.
 
 use fastrand::Rng;
 
 /// The requests that make hash `number` of a workload.
 pub(super) type Make = fn(usize, &mut Rng) -> Vec<Vec<String>>;
 
-/// The workloads by name.
+/// The workloads of small hashes by name.
 pub(super) const ALL: [(&str, Make); 5] =
     [("user profile", profile), ("product", product), ("session", session), ("cart", cart), ("rate limit", rate_limit)];
 
@@ -73,6 +73,12 @@ fn cart(number: usize, rng: &mut Rng) -> Vec<Vec<String>> {
         (0..3).map(|_| (format!("item:{:07}", rng.u32(..10_000_000)), rng.u32(1..10).to_string())).collect();
     let expire = expire(&key, rng);
     vec![hset(key, pairs), expire]
+}
+
+/// 700 features of an entity, of which a model asks for some: what Redis holds in a hashtable.
+pub(super) fn features(number: usize, rng: &mut Rng) -> Vec<Vec<String>> {
+    let pairs = (0..700).map(|feature| (format!("feature:{feature}"), format!("0.{:04}", rng.u32(..10_000))));
+    vec![hset(format!("entity:{number}"), pairs)]
 }
 
 /// 3 counters.

@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::access::AccessClock;
-use super::hash::packed::{self, Encoded, Entries, RawFields, ValuePlace};
+use super::hash::packed::{self, Encoded, Entries, RawFields, Skips, ValuePlace};
 use super::hash::table::Table;
 use super::hash::template::{self, Template, TemplateId, Wanted};
 use super::position::KeyHasher;
@@ -262,7 +262,9 @@ impl Record {
         bytes.extend_from_slice(draft.bytes().get(..draft.entries_start()).unwrap_or_default());
         set_draft_flags(&mut bytes, draft.flags() | RecordFlags::TEMPLATE);
         put(&mut bytes, SHAPE, &id.to_bytes());
+        let skips = Skips::begin(&mut bytes, draft.count());
         for (place, field) in draft.raw_fields().enumerate() {
+            skips.note(&mut bytes, place);
             match template.and_then(|template| template.shorten(place, field.value)) {
                 Some(short) => short.append_to(&mut bytes),
                 None => bytes.extend_from_slice(field.value),
@@ -424,10 +426,15 @@ impl Record {
         if encoded.len() != place.end - place.start {
             self.0.make_gap(place.start..place.end, encoded.len());
         }
-        if let ContentMut::Bytes(bytes) = self.0.content_mut()
-            && let Some(target) = bytes.get_mut(place.start..place.start + encoded.len())
-        {
+        let ContentMut::Bytes(bytes) = self.0.content_mut() else { return };
+        if let Some(target) = bytes.get_mut(place.start..place.start + encoded.len()) {
             encoded.write_to(target);
+        }
+        if let Some(id) = template_of(bytes) {
+            // SAFETY: the record uses this template, of which nothing is kept.
+            let count = unsafe { id.get() }.map_or(0, Template::len);
+            let skips = Skips { start: key_range(bytes).end, count };
+            skips.shift(bytes, place.number, place.end - place.start, encoded.len());
         }
     }
 

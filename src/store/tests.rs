@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::database::shard_of;
 use super::{Database, HashLimits, KeyExpiry, Keyspace, Replace, ScanCursor, SetOutcome, Transfer};
 use crate::base::clock::UnixMillis;
+use crate::base::random::Random;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -427,4 +428,38 @@ fn what_makes_a_small_hash_big_costs_little() {
     // The field after the number that a hash has that does not share.
     let (fewer, more) = (memory(65, 128, "name"), memory(65, 129, "name"));
     assert!(more * 4 <= fewer * 5, "{fewer} and {more} bytes");
+}
+
+/// Hashes of many fields whose names are shared: every value is found, whatever the lengths of those before it become.
+#[test]
+fn values_of_many_shared_fields_are_found_after_others_have_changed_their_length() {
+    let keyspace = keyspace();
+    let mut store = keyspace.database(0, UnixMillis(1_000_000));
+    let mut random = Random::from_seed(11);
+    let sizes: &[usize] = if cfg!(miri) { &[66] } else { &[63, 64, 65, 96, 97, 300, 512, 600, 1000] };
+    for &fields in sizes {
+        let name = |field: usize| format!("of {fields}:{field}").into_bytes();
+        let key = |number: usize| format!("{fields}:{number}").into_bytes();
+        for number in 0..45 {
+            store.update(&key(number), |hash| {
+                for field in 0..fields {
+                    hash.set(&name(field), format!("{}", number * field).as_bytes());
+                }
+            });
+        }
+        let plain = store.memory_usage(&key(0), 0).unwrap_or_default();
+        let mut model: BTreeMap<_, _> =
+            (0..fields).map(|field| (name(field), format!("{}", 44 * field).into_bytes())).collect();
+        assert!(store.memory_usage(&key(44), 0).unwrap_or_default() * 4 < plain * 3, "{fields} fields share no names");
+        for _ in 0..200 {
+            let (field, value) = (name(random.below(fields)), vec![b'v'; random.below(50)]);
+            assert_eq!(store.update(&key(44), |hash| hash.set(&field, &value)), SetOutcome::Updated);
+            model.insert(field, value);
+        }
+        assert_eq!(all_of(&mut store, &key(44)), model);
+        let found = |(field, value): (&Vec<u8>, &Vec<u8>)| {
+            store.view(&key(44), |hash| hash.get(field).is_some_and(|found| *found.text() == **value))
+        };
+        assert!(model.iter().all(found), "{fields} fields");
+    }
 }

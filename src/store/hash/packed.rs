@@ -1,5 +1,6 @@
 //! The packed encoding of small hashes and of the leaves of big ones: fields, values and expiries one after the other, in
-//! insertion order. Where a template knows the fields, only values stand here.
+//! insertion order. Where a template knows the fields, only values stand here, and before them, if they are many, where
+//! every 32nd of them begins ([`Skips`]).
 //!
 //! ```text
 //! field: length:varint bytes
@@ -71,6 +72,8 @@ pub(in crate::store) struct Entries<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Passed<'a> {
     template: &'a Template,
+    /// Where its [`Skips`] are.
+    skips: usize,
     bytes: usize,
     fields: usize,
 }
@@ -80,17 +83,22 @@ impl<'a> Entries<'a> {
         Self { bytes, next: start, with_expiries, template: None }
     }
 
+    /// The fields of a template whose values, and what comes before them, begin at `start`.
     pub(in crate::store) fn of_template(bytes: &'a [u8], start: usize, template: &'a Template) -> Self {
-        Self { bytes, next: start, with_expiries: false, template: Some(Passed { template, bytes: 0, fields: 0 }) }
+        let next = start + Skips::len(template.len());
+        let template = Some(Passed { template, skips: start, bytes: 0, fields: 0 });
+        Self { bytes, next, with_expiries: false, template }
     }
 
     /// The entry of `field`, due or not.
     #[inline]
     pub(in crate::store) fn find_field(mut self, field: &[u8]) -> Option<Entry<'a>> {
-        if let Some(Passed { template, fields, .. }) = &mut self.template {
+        if let Some(Passed { template, skips, fields, .. }) = &mut self.template {
             let (place, name) = template.position(field)?;
             *fields = place;
-            for _ in 0..place {
+            let (passed, skipped) = Skips { start: *skips, count: template.len() }.before(self.bytes, place);
+            self.next += skipped;
+            for _ in passed..place {
                 self.next = value_end(self.bytes, self.next);
             }
             return self.entry(name, self.next, self.next);
@@ -195,6 +203,82 @@ impl<'a> Iterator for Entries<'a> {
             passed.fields += 1;
         }
         Some(entry)
+    }
+}
+
+/// Where some of the many values of a record with a template begin, four bytes each, counted from the first value.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Skips {
+    /// Where they stand.
+    pub(in crate::store) start: usize,
+    /// Number of values.
+    pub(in crate::store) count: usize,
+}
+
+impl Skips {
+    /// From so many values on there are any,
+    const MANY: usize = 64;
+    /// one for each so many, but for the first ones.
+    const STEP: usize = 32;
+    const WIDTH: usize = size_of::<u32>();
+
+    /// Bytes that they take for so many values.
+    #[inline]
+    pub(in crate::store) fn len(count: usize) -> usize {
+        if count < Self::MANY { 0 } else { (count - 1) / Self::STEP * Self::WIDTH }
+    }
+
+    /// Makes room for those of `count` values at the end of a buffer.
+    pub(in crate::store) fn begin(out: &mut Vec<u8>, count: usize) -> Self {
+        let start = out.len();
+        out.resize(start + Self::len(count), 0);
+        Self { start, count }
+    }
+
+    /// Notes that value `number` begins where the buffer ends.
+    pub(in crate::store) fn note(self, out: &mut [u8], number: usize) {
+        if self.count >= Self::MANY && number > 0 && number.is_multiple_of(Self::STEP) {
+            let skipped = out.len() - self.start - Self::len(self.count);
+            self.write(out, number / Self::STEP, skipped);
+        }
+    }
+
+    /// Notes that the length of value `number` has changed.
+    pub(in crate::store) fn shift(self, bytes: &mut [u8], number: usize, from: usize, to: usize) {
+        if from == to || self.count < Self::MANY {
+            return;
+        }
+        for group in number / Self::STEP + 1..=(self.count - 1) / Self::STEP {
+            let skipped = self.read(bytes, group) + to - from;
+            self.write(bytes, group, skipped);
+        }
+    }
+
+    /// How many values a search for value `number` may pass at once, and the bytes that they take.
+    #[inline]
+    fn before(self, bytes: &[u8], number: usize) -> (usize, usize) {
+        let group = number / Self::STEP;
+        if group == 0 || self.count < Self::MANY {
+            return (0, 0);
+        }
+        (group * Self::STEP, self.read(bytes, group))
+    }
+
+    fn place(self, group: usize) -> std::ops::Range<usize> {
+        let end = self.start + group * Self::WIDTH;
+        end - Self::WIDTH..end
+    }
+
+    #[inline]
+    fn read(self, bytes: &[u8], group: usize) -> usize {
+        let raw = bytes.get(self.place(group)).and_then(|raw| raw.first_chunk()).copied().unwrap_or_default();
+        u32::from_le_bytes(raw) as usize
+    }
+
+    fn write(self, bytes: &mut [u8], group: usize, skipped: usize) {
+        if let Some(raw) = bytes.get_mut(self.place(group)) {
+            raw.copy_from_slice(&u32::try_from(skipped).unwrap_or(u32::MAX).to_le_bytes());
+        }
     }
 }
 

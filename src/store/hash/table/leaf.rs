@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{NewEntry, earlier};
 use crate::base::clock::UnixMillis;
 use crate::base::memory::size_class;
-use crate::store::hash::packed::{self, Encoded, Entries, Entry, Tail, ValuePlace};
+use crate::store::hash::packed::{self, Encoded, Entries, Entry, Skips, Tail, ValuePlace};
 use crate::store::hash::template::SharedNames;
 
 /// A leaf splits beyond this many bytes, unless a single field takes them.
@@ -29,7 +29,9 @@ impl Leaf {
     pub(super) fn sharing<'a>(fields: impl Iterator<Item = NewEntry<'a>> + Clone) -> Option<Self> {
         let names = SharedNames::of(fields.clone().map(|(name, ..)| name))?;
         let (mut bytes, mut count) = (Vec::new(), 0);
+        let skips = Skips::begin(&mut bytes, fields.clone().count());
         for (_, value, _) in fields {
+            skips.note(&mut bytes, count);
             names.encode_counted(count, value).append_to(&mut bytes);
             count += 1;
         }
@@ -121,6 +123,10 @@ impl Leaf {
             None => Encoded::new(value),
         };
         packed::replace_value(&mut self.bytes, place, &encoded);
+        if self.names.is_some() {
+            let skips = Skips { start: 0, count: self.count };
+            skips.shift(&mut self.bytes, place.number, place.end - place.start, encoded.len());
+        }
     }
 
     /// Sets the expiry of a field, if it is there.

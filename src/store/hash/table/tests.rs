@@ -77,6 +77,8 @@ fn tables_that_share_their_names_are_as_others_whatever_is_done_to_them() {
             }
         }
         assert_eq!(scanned(&hasher, table), scanned(&hasher, &other));
+        let texts = |table: &Table, name: &[u8]| table.find(&hasher, name).map(|entry| entry.value.text().to_vec());
+        assert!(names.iter().all(|name| texts(table, name) == texts(&other, name)));
         assert_eq!((table.len(), table.first_expiry()), (other.len(), other.first_expiry()));
         assert_eq!(table.sharing.count(), table.leaves.values().filter(|leaf| leaf.shares_names()).count());
         assert!((0..FIELDS).all(|at| {

@@ -423,14 +423,15 @@ impl Record {
             Some(id) => unsafe { id.encode_counted(place.number, value) },
             None => Encoded::new(value),
         };
-        if encoded.len() != place.end - place.start {
+        let has_moved_others = encoded.len() != place.end - place.start;
+        if has_moved_others {
             self.0.make_gap(place.start..place.end, encoded.len());
         }
         let ContentMut::Bytes(bytes) = self.0.content_mut() else { return };
         if let Some(target) = bytes.get_mut(place.start..place.start + encoded.len()) {
             encoded.write_to(target);
         }
-        if let Some(id) = template_of(bytes) {
+        if let Some(id) = template_of(bytes).filter(|_| has_moved_others) {
             // SAFETY: the record uses this template, of which nothing is kept.
             let count = unsafe { id.get() }.map_or(0, Template::len);
             let skips = Skips { start: key_range(bytes).end, count };

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::leaf::{Leaf, MOST_BYTES};
-use super::packed::{Encoded, Entry, ValuePlace};
+use super::packed::{Encoded, Entry};
 use super::template::{self, SharingLeaves};
 use super::value::{Value, ValueText};
 use crate::base::clock::UnixMillis;
@@ -223,21 +223,33 @@ impl Table {
         value: &[u8],
         expiry: impl FnOnce(Option<UnixMillis>) -> Option<UnixMillis>,
     ) -> bool {
-        if self.leaves.is_empty() {
-            self.leaves.insert(0, Arc::default());
-        }
-        let position = hasher.position(field);
-        let start = self.leaf_of(position).map_or(0, |(start, _)| start);
-        let found = self.leaves.get(&start).and_then(|leaf| leaf.entries().find_field(field));
-        if let Some(found) = found {
-            let (place, old) = (found.value_place(), found.expiry);
-            let new = expiry(old);
-            self.replace(start, place, (field, value));
-            if new != old {
-                self.change_leaf(start, |leaf| leaf.set_expiry(field, new));
+        let (position, most_fields) = (hasher.position(field), self.most_fields());
+        let mut start = 0;
+        if let Some((&there, leaf)) = self.leaves.range_mut(..=position.0).next_back() {
+            start = there;
+            if let Some(found) = leaf.entries().find_field(field) {
+                let (place, old) = (found.value_place(), found.expiry);
+                let new = expiry(old);
+                if leaf.count == 1 {
+                    // It is not moved about, nor copied for the leaf's sharers.
+                    let mut fresh = Leaf::default();
+                    fresh.push(field, &Encoded::new(value), new);
+                    self.put_leaf(start, Arc::new(fresh));
+                    return false;
+                }
+                let leaf = Arc::make_mut(leaf);
+                leaf.replace_value(place, value);
+                let is_full = leaf.is_full(most_fields);
+                if new != old {
+                    self.change_leaf(start, |leaf| leaf.set_expiry(field, new));
+                    self.split_if_full(start, hasher);
+                } else if is_full {
+                    self.split(start, hasher);
+                }
+                return false;
             }
-            self.split_if_full(start, hasher);
-            return false;
+        } else {
+            self.leaves.insert(0, Arc::default());
         }
         let start = self.make_way(start, position, field.len() + value.len(), hasher);
         self.change_leaf(start, |leaf| leaf.push(field, &Encoded::new(value), expiry(None)));
@@ -246,20 +258,13 @@ impl Table {
         true
     }
 
-    /// Changes the value of a field that is there. One that has its leaf to itself is not moved about, nor copied for a
-    /// leaf's sharers.
-    fn replace(&mut self, start: u64, place: ValuePlace, (field, value): (&[u8], &[u8])) {
-        let alone = self.leaves.get(&start).filter(|leaf| leaf.count == 1);
-        if let Some(expiry) = alone.map(|leaf| leaf.first_expiry) {
-            let mut fresh = Leaf::default();
-            fresh.push(field, &Encoded::new(value), expiry);
-            return self.put_leaf(start, Arc::new(fresh));
-        }
-        self.change_leaf(start, |leaf| leaf.replace_value(place, value));
+    /// Beyond so many fields a leaf splits that has its names.
+    fn most_fields(&self) -> usize {
+        if self.len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS }
     }
 
     fn split_if_full(&mut self, start: u64, hasher: &KeyHasher) {
-        let most_fields = if self.len > BIG { MOST_FIELDS_OF_BIG } else { MOST_FIELDS };
+        let most_fields = self.most_fields();
         if self.leaves.get(&start).is_some_and(|leaf| leaf.is_full(most_fields)) {
             self.split(start, hasher);
         }

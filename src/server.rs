@@ -48,6 +48,9 @@ pub fn run(config: Config, logging: Logging) -> io::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(services))
 }
 
+/// Clients that come when so little is to be loaded that it takes no longer find it loaded.
+const SOON: Duration = Duration::from_millis(20);
+
 async fn serve(services: Arc<Services>) -> io::Result<()> {
     let config = Arc::clone(&services.config);
     let mut signals = Signals::new()?;
@@ -63,18 +66,28 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     background::start(&services)?;
     run_on(&config.server_cpulist());
     let _pid_file = PidFile::write(supervisor::pid_file(&config));
+    let mut loading = std::pin::pin!(keep::load(&services));
     tokio::select! {
-        loaded = keep::load(&services) => loaded?,
-        // What has been loaded is not all: there is nothing to save.
-        why = signals.next(&services) => {
-            tracing::info!(why, "stopping while the data is loaded");
-            return Ok(());
-        }
+        biased;
+        loaded = &mut loading => loaded?,
+        // Clients hear that it loads, if that takes any time.
+        () = tokio::time::sleep(SOON) => tokio::select! {
+            loaded = async {
+                dealer.begin();
+                loading.await
+            } => loaded?,
+            // What has been loaded is not all: there is nothing to save.
+            why = signals.next(&services) => {
+                tracing::info!(why, "stopping while the data is loaded");
+                return Ok(());
+            }
+        },
     }
     let (port, tls_port, bind) = (config.port(), config.tls_port(), config.bind());
     tracing::info!(version = HASHD_VERSION, port, tls_port, bind, threads, "Ready to accept connections");
     supervisor::ready(&config);
     services.note_ready();
+    dealer.begin();
 
     let how = keep::until_stopped(&services, &mut signals).await;
     supervisor::stopping(&config);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::open::{keepalive_of, tune};
@@ -50,6 +51,8 @@ pub struct Door {
 pub struct Dealer {
     workers: Vec<Worker>,
     services: Arc<Services>,
+    /// Whether clients are accepted yet.
+    is_open: watch::Sender<bool>,
     /// What TLS clients are accepted with.
     tls: RwLock<Option<Arc<ServerConfig>>>,
     /// Whether the last client has been turned away because of `maxclients`.
@@ -59,7 +62,18 @@ pub struct Dealer {
 impl Dealer {
     /// A dealer for `workers`.
     pub fn new(workers: Vec<Worker>, services: Arc<Services>) -> Self {
-        Self { workers, services, tls: RwLock::new(None), is_full: AtomicBool::new(false) }
+        let (is_open, is_full) = (watch::Sender::new(false), AtomicBool::new(false));
+        Self { workers, services, is_open, tls: RwLock::new(None), is_full }
+    }
+
+    /// Begins to accept clients, those included that have come since the first socket was opened.
+    pub fn begin(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    async fn until_open(&self) {
+        // It does not go before this.
+        drop(self.is_open.subscribe().wait_for(|is_open| *is_open).await);
     }
 
     /// Where clients are to be accepted: on the thread of one of the workers, so that no other has to wake for each.
@@ -118,6 +132,7 @@ impl Dealer {
             }
         };
         let mut pace = Pace::default();
+        self.until_open().await;
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
@@ -175,6 +190,7 @@ impl Dealer {
     /// Accepts clients on a unix socket for ever.
     pub async fn accept_unix(&self, listener: &tokio::net::UnixListener, path: &str) {
         let mut pace = Pace::default();
+        self.until_open().await;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {

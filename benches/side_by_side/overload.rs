@@ -1,7 +1,8 @@
 //! What many clients, and clients that mean harm, cost another client and the memory.
 //!
 //! A probe sends HGET on a small hash three thousand times, a third of a millisecond apart, while others do what the row
-//! says. Wants 13,000 file descriptors.
+//! says. In turn with each it asks a second server of the kind, with which nobody else has anything to do: what it waits
+//! there is what the machine makes it wait, whose cores the load takes too. Wants 13,000 file descriptors.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,26 +15,36 @@ use super::results::{Better, Table};
 use super::{Options, Outcome, Server, kinds};
 
 const IDLE: usize = 10_000;
-const BUSY: [usize; 2] = [50, 2000];
+/// How many clients, and how many requests they send a second, if that is not as many as are answered.
+const BUSY: [(usize, Option<u32>); 4] = [(50, None), (2000, Some(10_000)), (2000, Some(40_000)), (2000, None)];
 const PROBES: usize = 3000;
 const SMALL: &[u8] = b"*3\r\n$4\r\nHGET\r\n$5\r\nsmall\r\n$1\r\nf\r\n";
 const BIG: &[u8] = b"*3\r\n$4\r\nHGET\r\n$3\r\nbig\r\n$1\r\nf\r\n";
 
-/// What a probe met: its 99th percentile and longest wait in milliseconds, and by how many megabytes the server has grown.
-type Report = (String, [f64; 3]);
+/// What a probe met: the 99th percentile and the longest of its waits in milliseconds, the 99th percentile of those at the
+/// other server, and by how many megabytes the server has grown.
+type Report = (String, [f64; 4]);
+
+/// A server that others load and one that they do not, of one kind.
+struct Pair {
+    loaded: Server,
+    spared: Server,
+}
 
 /// Measures each server in turn.
 pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     let (mut names, mut reports) = (Vec::new(), Vec::new());
     for kind in kinds(&options.peers) {
-        let server = Server::start(kind, &options.peers, &[])?;
-        reports.push(measure_one(&server, &options.peers.join("bin/redis-benchmark"), options.scaled(IDLE, 100))?);
-        names.push(server.name.clone());
+        let start = || Server::start(kind, &options.peers, &[]);
+        let pair = Pair { loaded: start()?, spared: start()? };
+        reports.push(measure_one(&pair, &options.peers.join("bin"), options.scaled(IDLE, 100))?);
+        names.push(pair.loaded.name.clone());
     }
     let titles = [
         ("overload-p99", "another client's wait under overload, 99th percentile in ms"),
         ("overload-max", "another client's longest wait under overload, ms"),
+        ("overload-spared", "the same client's wait at a server with nothing else to do, 99th percentile in ms"),
         ("overload-memory", "growth of the server's memory under overload, MB"),
     ];
     let mut tables = Vec::new();
@@ -48,15 +59,16 @@ pub(crate) fn measure(options: &Options) -> Outcome<Vec<Table>> {
     Ok(tables)
 }
 
-fn measure_one(server: &Server, load: &Path, idle: usize) -> Outcome<Vec<Report>> {
-    let mut reports = Vec::new();
+fn measure_one(pair: &Pair, programs: &Path, idle: usize) -> Outcome<Vec<Report>> {
+    let (mut reports, server) = (Vec::new(), &pair.loaded);
+    connect(&pair.spared)?.write_all(b"HSET small f v\r\n")?;
     let mut first = connect(server)?;
     first.write_all(b"CONFIG SET maxclients 13000\r\nHSET small f v\r\n")?;
     let value = "v".repeat(100_000);
     first
         .write_all(format!("*4\r\n$4\r\nHSET\r\n$3\r\nbig\r\n$1\r\nf\r\n${}\r\n{value}\r\n", value.len()).as_bytes())?;
     std::thread::sleep(Duration::from_millis(200));
-    reports.push(report(server, "nobody else", memory(server)?)?);
+    reports.push(report(pair, "nobody else", memory(server)?)?);
 
     let before = memory(server)?;
     let mut idlers = many(server, idle)?;
@@ -64,29 +76,9 @@ fn measure_one(server: &Server, load: &Path, idle: usize) -> Outcome<Vec<Report>
         stream.write_all(SMALL)?;
         stream.read_exact(&mut [0; 7])?;
     }
-    reports.push(report(server, &format!("{idle} idle"), before)?);
-    for busy in BUSY {
-        let mut load = Command::new(load)
-            .args([
-                "-p",
-                &server.port.to_string(),
-                "-c",
-                &busy.to_string(),
-                "-n",
-                "100000000",
-                "-q",
-                "HGET",
-                "small",
-                "f",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        std::thread::sleep(Duration::from_secs(2));
-        let outcome = report(server, &format!("{idle} idle and {busy} busy"), before);
-        load.kill()?;
-        load.wait()?;
-        reports.push(outcome?);
+    reports.push(report(pair, &format!("{idle} idle"), before)?);
+    for (busy, rate) in BUSY {
+        reports.extend(beside_busy(pair, programs, &format!("{idle} idle and "), before, (busy, rate))?);
     }
     drop(idlers);
     std::thread::sleep(Duration::from_secs(1));
@@ -94,20 +86,70 @@ fn measure_one(server: &Server, load: &Path, idle: usize) -> Outcome<Vec<Report>
     let before = memory(server)?;
     let half_sent = many(server, 1000)?;
     half_sent.iter().try_for_each(|mut stream| stream.write_all(b"*2\r\n$4\r\nECHO\r\n$536870912\r\nabc"))?;
-    reports.push(report(server, "1,000 requests half sent", before)?);
+    reports.push(report(pair, "1,000 requests half sent", before)?);
     drop(half_sent);
-    reports.push(storm(server)?);
+    reports.push(dribble(pair)?);
+    reports.push(storm(pair)?);
 
     let before = memory(server)?;
     let deaf = many(server, 100)?;
     let pipeline = BIG.repeat(200);
     deaf.iter().try_for_each(|mut stream| stream.write_all(&pipeline))?;
-    reports.push(report(server, "100 who never read 20 MB", before)?);
+    reports.push(report(pair, "100 who never read 20 MB", before)?);
     Ok(reports)
 }
 
+/// Beside clients who send all the time; nothing if the program is missing that can keep to a rate.
+fn beside_busy(
+    pair: &Pair,
+    programs: &Path,
+    beside: &str,
+    before: f64,
+    (busy, rate): (usize, Option<u32>),
+) -> Outcome<Option<Report>> {
+    let program = programs.join(if rate.is_some() { "valkey-benchmark" } else { "redis-benchmark" });
+    if !program.exists() {
+        println!("no {}: {busy} clients that keep to a rate are left out", program.display());
+        return Ok(None);
+    }
+    let limit = rate.map(|rate| ["--rps".to_owned(), rate.to_string()]);
+    let mut load = Command::new(program)
+        .args(["-p", &pair.loaded.port.to_string(), "-c", &busy.to_string(), "-n", "100000000", "-q"])
+        .args(limit.iter().flatten())
+        .args(["HGET", "small", "f"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    std::thread::sleep(Duration::from_secs(2));
+    let how = rate.map_or_else(|| "as fast as they can".to_owned(), |rate| format!("{rate} a second"));
+    let outcome = report(pair, &format!("{beside}{busy} busy, {how}"), before);
+    load.kill()?;
+    load.wait()?;
+    outcome.map(Some)
+}
+
+/// Clients who send their requests byte by byte.
+fn dribble(pair: &Pair) -> Outcome<Report> {
+    let (before, done) = (memory(&pair.loaded)?, AtomicBool::new(false));
+    let clients = many(&pair.loaded, 200)?;
+    std::thread::scope(|scope| {
+        let dribbling = scope.spawn(|| {
+            let mut bytes = SMALL.chunks(1).cycle().take_while(|_| !done.load(Ordering::Relaxed));
+            bytes.try_for_each(|byte| {
+                std::thread::sleep(Duration::from_millis(10));
+                clients.iter().try_for_each(|mut client| client.write_all(byte))
+            })
+        });
+        let outcome = report(pair, "200 byte by byte", before);
+        done.store(true, Ordering::Relaxed);
+        dribbling.join().map_err(|_| "who sends byte by byte has panicked")??;
+        outcome
+    })
+}
+
 /// Connections that come and go while the probe watches.
-fn storm(server: &Server) -> Outcome<Report> {
+fn storm(pair: &Pair) -> Outcome<Report> {
+    let server = &pair.loaded;
     let (before, done) = (memory(server)?, AtomicBool::new(false));
     std::thread::scope(|scope| {
         let storming = scope.spawn(|| {
@@ -117,7 +159,7 @@ fn storm(server: &Server) -> Outcome<Report> {
             }
             count
         });
-        let outcome = report(server, "connection storm", before);
+        let outcome = report(pair, "connection storm", before);
         done.store(true, Ordering::Relaxed);
         let count = storming.join().map_err(|_| "the storm has panicked")?;
         println!("{:8} {count} connections in the storm", server.name);
@@ -125,20 +167,43 @@ fn storm(server: &Server) -> Outcome<Report> {
     })
 }
 
-fn report(server: &Server, what: &str, memory_before: f64) -> Outcome<Report> {
-    let mut probe = connect(server)?;
-    let mut waits = Vec::with_capacity(PROBES);
+fn report(pair: &Pair, what: &str, memory_before: f64) -> Outcome<Report> {
+    let (mut loaded, mut spared) = (Probe::new(&pair.loaded)?, Probe::new(&pair.spared)?);
     for _ in 0..PROBES {
-        let asked = Instant::now();
-        probe.write_all(SMALL)?;
-        probe.read_exact(&mut [0; 7])?;
-        waits.push(asked.elapsed());
-        std::thread::sleep(Duration::from_micros(300));
+        loaded.ask()?;
+        spared.ask()?;
     }
-    waits.sort_unstable();
-    let at = |index: usize| waits.get(index).map_or(0.0, |wait| wait.as_secs_f64() * 1000.0);
-    let grown = (memory(server)? - memory_before).max(0.0) / f64::from(1 << 20);
-    Ok((what.to_owned(), [at(PROBES * 99 / 100), at(PROBES - 1), grown]))
+    let grown = (memory(&pair.loaded)? - memory_before).max(0.0) / f64::from(1 << 20);
+    let [p99, longest] = [99, 100].map(|percent| loaded.percentile(percent));
+    Ok((what.to_owned(), [p99, longest, spared.percentile(99), grown]))
+}
+
+/// A client that asks now and then and takes the time.
+struct Probe {
+    stream: TcpStream,
+    waits: Vec<Duration>,
+}
+
+impl Probe {
+    fn new(server: &Server) -> Outcome<Self> {
+        Ok(Self { stream: connect(server)?, waits: Vec::with_capacity(PROBES) })
+    }
+
+    fn ask(&mut self) -> Outcome<()> {
+        let asked = Instant::now();
+        self.stream.write_all(SMALL)?;
+        self.stream.read_exact(&mut [0; 7])?;
+        self.waits.push(asked.elapsed());
+        std::thread::sleep(Duration::from_micros(300));
+        Ok(())
+    }
+
+    /// In milliseconds.
+    fn percentile(&mut self, percent: usize) -> f64 {
+        self.waits.sort_unstable();
+        let index = (self.waits.len() * percent / 100).min(self.waits.len().saturating_sub(1));
+        self.waits.get(index).map_or(0.0, |wait| wait.as_secs_f64() * 1000.0)
+    }
 }
 
 fn connect(server: &Server) -> Outcome<TcpStream> {

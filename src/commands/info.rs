@@ -188,6 +188,7 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
     if let Some(total) = machine_bytes() {
         text.bytes("total_system_memory", total);
     }
+    no_scripts(text);
     text.bytes("maxmemory", limit);
     text.line("maxmemory_policy", ctx.services.config.maxmemory_policy());
     let pairs = [
@@ -219,6 +220,18 @@ fn memory(text: &mut Text, ctx: &Context<'_>) {
     text.line("mem_allocator", "jemalloc");
     text.line("lazyfree_pending_objects", ctx.services.keyspace.removed_count());
     text.line("lazyfreed_objects", ctx.services.keyspace.freed_count());
+}
+
+/// There are no scripts and functions to take memory.
+fn no_scripts(text: &mut Text) {
+    text.line("used_memory_vm_eval", 0);
+    text.bytes("used_memory_lua", 0);
+    let counts = ["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries"];
+    text.zeros(&counts);
+    text.line("used_memory_vm_functions", 0);
+    text.bytes("used_memory_vm_total", 0);
+    text.line("used_memory_functions", 0);
+    text.bytes("used_memory_scripts", 0);
 }
 
 fn stats(text: &mut Text, ctx: &Context<'_>) {

@@ -203,7 +203,7 @@ fn keys_of<'a>(services: &Services, args: &mut Args<'a>) -> Result<Vec<(&'a [u8]
 }
 
 /// First key, last key and step, as COMMAND told before there were key specifications.
-fn legacy_range(keys: &[KeySpec]) -> (i16, i16, i16) {
+fn legacy_range(keys: &[KeySpec]) -> (i32, i32, i32) {
     let mut indexed = keys.iter().filter(|keys| keys.keyword.is_none());
     let Some(first) = indexed.next() else { return (0, 0, 0) };
     let last = indexed.next_back().unwrap_or(first);
@@ -281,7 +281,7 @@ fn write_key_spec(reply: &mut ReplyWriter, spec: KeySpec) {
     write_numbers(reply, &[("lastkey", spec.last), ("keystep", spec.step), ("limit", 0)]);
 }
 
-fn write_numbers(reply: &mut ReplyWriter, numbers: &[(&str, i16)]) {
+fn write_numbers(reply: &mut ReplyWriter, numbers: &[(&str, i32)]) {
     reply.map(numbers.len());
     for (name, number) in numbers {
         reply.bulk(name.as_bytes());

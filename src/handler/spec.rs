@@ -131,11 +131,11 @@ impl Channels {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
     /// Index of the first key; 0 is the command name.
-    pub first: i16,
+    pub first: i32,
     /// Index of the last key relative to the first (0: the same; -1: the last argument).
-    pub last: i16,
+    pub last: i32,
     /// Distance from one key to the next.
-    pub step: i16,
+    pub step: i32,
     /// What happens to these keys.
     pub flags: KeyFlags,
     /// A word after which the keys come wherever it stands, in place of the index: it is looked for from `first` on, which
@@ -149,24 +149,33 @@ impl KeySpec {
     /// Where the keys are in a request of `argc` arguments.
     pub fn positions(self, argc: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let first = usize::try_from(self.first).unwrap_or(0);
-        let offset = usize::from(self.last.unsigned_abs());
+        let offset = usize::try_from(self.last.unsigned_abs()).unwrap_or(usize::MAX);
         let last = if self.last < 0 { argc.saturating_sub(offset) } else { first + offset };
         (first..=last).step_by(usize::try_from(self.step).unwrap_or(1).max(1))
     }
 }
 
-/// The keys behind the keyword of the second specification (MIGRATE's KEYS), if the place of the first is empty.
+/// The keys behind MIGRATE's word KEYS, which its second specification is about, in place of the single one of the first:
+/// none if that is given too, which MIGRATE complains of. A password or the name of a user may look like the word.
 fn listed_keys<'a>(argc: usize, specs: &[KeySpec], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<KeySpec> {
     const OPTIONS_FROM: usize = 6;
     let [single, listed] = specs else { return None };
-    if !at(usize::try_from(single.first).ok()?)?.is_empty() {
-        return None;
+    let keyword = listed.keyword?;
+    let mut place = OPTIONS_FROM;
+    loop {
+        let is = |word: &str| at(place).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()));
+        place += match () {
+            () if place >= argc => return None,
+            () if is(keyword) => break,
+            () if is("auth") => 2,
+            () if is("auth2") => 3,
+            () => 1,
+        };
     }
-    let keyword = listed.keyword?.as_bytes();
-    let is_word = |place: &usize| at(*place).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
-    let first = i16::try_from((OPTIONS_FROM..argc).find(is_word)? + 1).ok()?;
+    let is_alone = at(usize::try_from(single.first).ok()?)?.is_empty();
+    let first = if is_alone { place + 1 } else { argc };
     // The flags of the listed ones tell besides that they are not all there is.
-    Some(KeySpec { first, last: listed.last, ..*single })
+    Some(KeySpec { first: i32::try_from(first).ok()?, last: listed.last, ..*single })
 }
 
 /// Which data a command touches: what EXEC, and the command itself if it touches several places, must lock.

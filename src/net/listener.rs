@@ -159,6 +159,10 @@ impl Dealer {
             self.services.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
             return refuse(PROTECTED).map(drop);
         }
+        if has_left(&stream) {
+            self.services.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
         let peer = Peer {
             address: address.to_string(),
             local_address: stream.local_addr()?.to_string(),
@@ -220,6 +224,15 @@ impl Dealer {
     }
 }
 
+/// Whether a client has hung up, having sent nothing, before its turn to be accepted has come, as those do who lose
+/// patience when many connect at once. To find that out here costs a small part of what it costs to serve one.
+fn has_left(stream: &tokio::net::TcpStream) -> bool {
+    match socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
 /// How fast clients are accepted.
 #[derive(Debug, Default)]
 struct Pace {
@@ -255,5 +268,27 @@ impl Pace {
         let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
         self.pause = Some(pause);
         tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn others_have_a_turn_after_as_many_clients_as_may_be_accepted_at_a_time() {
+        let mut pace = Pace::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            for accepted in 1..=3 {
+                let mut turn = pin!(pace.go_on(3));
+                let wait = turn.as_mut().poll(&mut cx);
+                assert_eq!(wait.is_pending(), accepted == 3, "after {accepted}");
+                assert!(wait.is_ready() || turn.poll(&mut cx).is_ready());
+            }
+        }
     }
 }

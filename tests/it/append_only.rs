@@ -7,7 +7,7 @@ use crate::Case;
 use crate::client::{Client, eventually, info};
 use crate::differential::keyspace::{differences, lines, without_encodings};
 use crate::differential::program::{Dialect, program};
-use crate::server::{Kind, Server, peers, scratch_folder};
+use crate::server::{Kind, Server, has, peers, scratch_folder};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub const CASES: &[Case] = &[
     ("due_keys_and_fields_are_logged_as_deletions", expiry),
     ("evicted_keys_are_logged_as_deletions", eviction),
     ("a_reload_is_nothing_to_the_log", reload),
+    ("a_rewrite_is_loaded_without_a_log", loaded_without_log),
     ("a_full_disk_refuses_writes_until_it_is_not_full", disk::full),
     ("always_waits_for_the_sync", disk::group_commit),
     ("a_failed_sync_acknowledges_nothing", disk::failed_sync),
@@ -433,6 +434,19 @@ fn reload() {
     let mut client = server.client();
     run(&mut client, &["HSET k f v", "DEBUG RELOAD", "HSET k g w"]);
     assert_eq!(folder.commands("appendonly.aof.1.incr.aof"), ["SELECT 0", "HSET k f v", "HSET k g w"]);
+}
+
+fn loaded_without_log() {
+    for kind in [Kind::Hashd, Kind::Redis].into_iter().filter(|kind| has(*kind)) {
+        let folder = Folder::new();
+        let server = Server::start_in(kind, &folder.0, &[]);
+        let mut client = server.client();
+        run(&mut client, &["HSET k f v", "EXPIRE k 1000", "BGREWRITEAOF"]);
+        eventually("it is written", || info(&mut client, "persistence", "aof_rewrite_in_progress") == "0");
+        run(&mut client, &["HSET later f v", "DEBUG LOADAOF"]);
+        assert_eq!(client.line("KEYS *"), "[\"k\"]", "{kind:?}");
+        assert!(client.ask("TTL k").int() > 900, "{kind:?}");
+    }
 }
 
 fn check_with_redis(folder: &Path) {

@@ -1,15 +1,18 @@
 //! Listeners and what CONFIG SET does to them, renamed commands, protected mode, CONFIG REWRITE.
 
 use crate::Case;
-use crate::client::{Client, Protocol};
+use crate::client::{Client, Protocol, eventually, info};
 use crate::server::{self, Kind, Server, free_port, on_both};
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 pub const CASES: &[Case] = &[
     ("port_follows_config_set", port),
     ("bind_follows_config_set", bind),
+    ("clients_are_dealt_to_who_has_fewest", dealt),
+    ("clients_that_have_left_are_not_served", left),
     ("unix_socket", unix_socket),
     ("protected_mode", protected_mode),
     ("renamed_commands", renamed),
@@ -53,6 +56,50 @@ fn port() {
         assert_eq!(client.line(&format!("CONFIG SET port {}", server.port)), "+OK");
         assert!(answers("127.0.0.1", server.port));
     });
+}
+
+fn dealt() {
+    let server = Server::start_with(Kind::Hashd, &["--io-threads", "4"]);
+    let mut client = server.client();
+    let shares = |client: &mut Client| -> Vec<usize> {
+        let text = client.ask("INFO threads").text();
+        let share = |line: &str| line.split_once(":clients=").map(|(_, rest)| rest.split(',').next().unwrap().parse());
+        text.lines().filter_map(share).map(Result::unwrap).collect()
+    };
+    let answering = || {
+        let mut client = server.client();
+        assert_eq!(client.line("PING"), "+PONG");
+        client
+    };
+    let mut others: Vec<Client> = (1..12).map(|_| answering()).collect();
+    assert_eq!(shares(&mut client), [3; 4]);
+    // Those of one worker, and some of others, leave: new ones go where they have been.
+    others.drain(..5);
+    eventually("they have left", || shares(&mut client).iter().sum::<usize>() == 7);
+    others.extend((0..5).map(|_| answering()));
+    assert_eq!(shares(&mut client), [3; 4]);
+}
+
+fn left() {
+    let server = Server::start(Kind::Hashd);
+    let mut client = server.client();
+    let id = client.ask("CLIENT ID").int();
+    let received = |client: &mut Client| info(client, "stats", "total_connections_received").parse::<u64>().unwrap();
+    let before = received(&mut client);
+    server.signal("STOP");
+    let connect = || TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    for _ in 0..50 {
+        drop(connect());
+    }
+    // Who has asked for something gets it.
+    let mut asking = connect();
+    asking.write_all(b"CLIENT ID\r\n").unwrap();
+    asking.shutdown(Shutdown::Write).unwrap();
+    server.signal("CONT");
+    let mut reply = String::new();
+    asking.read_to_string(&mut reply).unwrap();
+    assert_eq!(reply, format!(":{}\r\n", id + 1));
+    assert_eq!(received(&mut client), before + 51);
 }
 
 fn bind() {

@@ -39,7 +39,7 @@ pub(super) const SHARD_CHANNEL: &[KeySpec] = &[keys(1, 0, &[KeyFlags::NOT_KEY])]
 pub(super) const SHARD_CHANNELS: &[KeySpec] = &[keys(1, -1, &[KeyFlags::NOT_KEY])];
 
 /// One key specification: the keys from `first` to `last` and what happens to them.
-const fn keys(first: i16, last: i16, uses: &[KeyFlags]) -> KeySpec {
+const fn keys(first: i32, last: i32, uses: &[KeyFlags]) -> KeySpec {
     let mut flags = KeyFlags::empty();
     let mut rest = uses;
     while let [flag, others @ ..] = rest {

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::AppendOnly;
 use super::manifest::{self, Manifest, Part};
 use super::replay::{Apply, End, ReplayError, replay};
+use super::{AppendOnly, Phase};
 
 /// How the parts of a log get into the data.
 pub struct Loader<'a> {
@@ -60,6 +60,17 @@ impl AppendOnly {
             tracing::info!(file = part.name, bytes = length, "loaded a file of the append-only log");
         }
         Ok(())
+    }
+
+    /// Has `load` load what a rewrite has written while there is no log; nothing if none has.
+    pub fn load_without_log(&self, load: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let found = self.find().map_err(|error| error.to_string());
+        let outcome = found.and_then(|bytes| bytes.map_or(Ok(()), |_| load()));
+        let mut state = self.state.lock();
+        if state.phase == Phase::Off {
+            state.forget_files();
+        }
+        outcome
     }
 
     /// Decides what becomes of a file that does not end as it should.

@@ -61,6 +61,13 @@ struct State {
     writer_runs: bool,
 }
 
+impl State {
+    /// Has the files looked for anew when they are wanted: another log may be elsewhere.
+    fn forget_files(&mut self) {
+        (self.names, self.manifest) = (None, Manifest::default());
+    }
+}
+
 /// The append-only file.
 #[derive(Debug)]
 pub struct AppendOnly {
@@ -159,8 +166,7 @@ impl AppendOnly {
     pub fn end(&self, log_no_more: &dyn Fn()) -> bool {
         let before = {
             let mut state = self.state.lock();
-            // Another one may be elsewhere.
-            (state.names, state.manifest) = (None, Manifest::default());
+            state.forget_files();
             std::mem::take(&mut state.phase)
         };
         if before == Phase::Off {

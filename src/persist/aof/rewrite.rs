@@ -223,8 +223,7 @@ impl AppendOnly {
         let removed = manifest.remove_history(&*self.disk, names);
         state.manifest = manifest;
         if phase == Phase::Off {
-            // It is looked for anew when it is wanted.
-            (state.names, state.manifest) = (None, Manifest::default());
+            state.forget_files();
         }
         if let Err(error) = removed {
             tracing::warn!(%error, "the manifest still names files that have been removed");

@@ -58,7 +58,7 @@ fn by_spec(spec: &str, argv: &[&[u8]]) -> Option<Vec<(usize, Permissions)>> {
     Some((first..=last).step_by(step.unsigned_abs().max(1)).map(|at| (at, uses)).collect())
 }
 
-/// The keys of commands that take them, or do with them, what their options say.
+/// The keys of commands that take them, or do with them, what their options say; of those that hashd does not serve.
 fn by_options(name: &str, argv: &[&[u8]]) -> Vec<(usize, Permissions)> {
     let is = |at: usize, word: &str| argv.get(at).is_some_and(|text| text.eq_ignore_ascii_case(word.as_bytes()));
     match name {
@@ -67,12 +67,6 @@ fn by_options(name: &str, argv: &[&[u8]]) -> Vec<(usize, Permissions)> {
         "bitfield" => vec![(1, if only_gets(argv) { READ } else { BOTH })],
         "sort_ro" => vec![(1, READ)],
         "sort" => std::iter::once((1, READ)).chain(store_of_sort(argv).map(|at| (at, WRITE))).collect(),
-        "migrate" => match keys_of_migrate(argv) {
-            Some(at) if argv.get(3).is_some_and(|key| key.is_empty()) => {
-                (at + 1..argv.len()).map(|at| (at, BOTH)).collect()
-            }
-            _ => vec![(3, BOTH)],
-        },
         _ => Vec::new(),
     }
 }
@@ -91,20 +85,6 @@ fn only_gets(argv: &[&[u8]]) -> bool {
         }
     }
     true
-}
-
-/// Where MIGRATE's word KEYS is, which a password or a name may look like.
-fn keys_of_migrate(argv: &[&[u8]]) -> Option<usize> {
-    let mut at = 6;
-    while let Some(word) = argv.get(at) {
-        at += match word.to_ascii_lowercase().as_slice() {
-            b"keys" => return Some(at),
-            b"auth" => 2,
-            b"auth2" => 3,
-            _ => 1,
-        };
-    }
-    None
 }
 
 /// Where the key behind SORT's STORE is.

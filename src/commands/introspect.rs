@@ -199,7 +199,11 @@ fn keys_of<'a>(services: &Services, args: &mut Args<'a>) -> Result<Vec<(&'a [u8]
         return Err(CommandError::Fixed("ERR Invalid number of arguments specified for command"));
     }
     let key = |(at, spec): (usize, KeySpec)| Some((*request.get(at)?, spec));
-    Ok(spec.key_positions(request.len(), |at| request.get(at).copied()).filter_map(key).collect())
+    let keys: Vec<_> = spec.key_positions(request.len(), |at| request.get(at).copied()).filter_map(key).collect();
+    if keys.is_empty() {
+        return Err(CommandError::Fixed("ERR Invalid arguments specified for command"));
+    }
+    Ok(keys)
 }
 
 /// First key, last key and step, as COMMAND told before there were key specifications.

@@ -1,5 +1,7 @@
 //! Commands for what is kept: snapshots, and single keys as bytes.
 
+use std::sync::atomic::Ordering;
+
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::services::persistence::{Busy, For, Parts, Payload, SaveError, dump as dump_of};
 use crate::store::{NewHash, Replace, Usage};
@@ -132,6 +134,7 @@ pub fn restore(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if options.replace {
             ctx.store.remove(key);
         }
+        ctx.services.keyspace.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         ctx.reply.ok();
         return Ok(());
     }

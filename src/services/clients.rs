@@ -223,6 +223,14 @@ impl Client {
         }
     }
 
+    /// How many bytes may wait to be sent to the client without it being closed for that at once, if there is a limit.
+    pub fn most_output(&self, config: &Config) -> Option<usize> {
+        match config.output_buffer_limit(self.class() as usize).hard_bytes {
+            0 => None,
+            bytes => Some(usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(FREE_OUTPUT)),
+        }
+    }
+
     /// Closes the client because `size` bytes are more than may wait to be sent to it.
     pub fn close_for_output(&self, size: usize) {
         if self.mailbox.close_once() {

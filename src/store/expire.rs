@@ -250,7 +250,6 @@ impl Database<'_> {
             stats.expired_keys_unasked.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        stats.expired_fields.fetch_add(removed as u64, Ordering::Relaxed);
         stats.expired_fields_unasked.fetch_add(removed as u64, Ordering::Relaxed);
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::Case;
 use crate::client::{Client, info};
-use crate::server::{Kind, Server};
+use crate::server::{Kind, Server, on_both};
 use std::time::{Duration, Instant};
 
-pub const CASES: &[Case] = &[("keys_in_the_background", keys), ("fields_in_the_background", fields)];
+pub const CASES: &[Case] =
+    &[("keys_in_the_background", keys), ("fields_in_the_background", fields), ("those_met_by_commands", met)];
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_millis(2500);
@@ -43,4 +44,41 @@ fn fields() {
     wait_until("101 fields stay", || (0..100).all(|n| client.ask(&format!("HLEN k{n}")).int() == 1));
     wait_until("the emptied key stays", || client.ask("DBSIZE").int() == 100);
     assert_eq!(number(&mut client, "expired_subkeys"), 101);
+}
+
+/// Due fields and keys that a command comes upon are counted as in Redis.
+fn met() {
+    on_both(&[], |server| {
+        let mut client = server.client();
+        client.line("DEBUG SET-ACTIVE-EXPIRE 0");
+        let dump = ["RESTORE", "k", "1", "\x04\x01\x01f\x01v\x06\0\0\0\0\0\0\0\0\0", "REPLACE", "ABSTTL"];
+        for (line, fields, keys) in [
+            ("HGET k f", 1, 0),
+            ("HGETALL k", 0, 0),
+            ("HLEN k", 0, 0),
+            ("HRANDFIELD k 5", 1, 0),
+            ("HRANDFIELD k", 1, 0),
+            ("HINCRBY k f 1", 1, 0),
+            ("HDEL k f", 0, 0),
+            ("HSET k f v", 0, 0),
+            ("HPEXPIREAT k 1 FIELDS 1 g", 1, 0),
+            ("PEXPIREAT k 1", 0, 0),
+            ("HGETEX k PXAT 1 FIELDS 1 g", 1, 0),
+            ("HSETEX k PXAT 1 FIELDS 1 new v", 1, 0),
+            ("RESTORE", 0, 1),
+        ] {
+            for line in ["DEL k", "HSET k f v g w h x", "HPEXPIRE k 1 FIELDS 1 f"] {
+                client.line(line);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            client.line("CONFIG RESETSTAT");
+            if line == "RESTORE" {
+                client.value(&dump)
+            } else {
+                client.ask(line)
+            };
+            let found = (number(&mut client, "expired_subkeys"), number(&mut client, "expired_keys"));
+            assert_eq!(found, (fields, keys), "{line}");
+        }
+    });
 }

@@ -29,7 +29,7 @@ pub struct Server {
     folder: PathBuf,
     /// Whether the folder stays when the server goes.
     keeps_folder: bool,
-    kind: Kind,
+    pub kind: Kind,
 }
 
 /// The folder of the oracles, if the machine has them.

@@ -162,7 +162,7 @@ fn expire_field(hash: &mut HashEdit<'_>, field: &[u8], at: UnixMillis, condition
         return CONDITION_NOT_MET;
     }
     if at <= hash.now() {
-        hash.remove(field);
+        hash.expire_at_once(field);
         return FIELD_REMOVED;
     }
     hash.set_field_expiry(field, at);
@@ -200,7 +200,7 @@ fn seconds_rounded_up(milliseconds: i64) -> i64 {
 fn change_expiry(hash: &mut HashEdit<'_>, field: &[u8], expiry: Expiry) {
     match expiry {
         Expiry::At(at) if at <= hash.now() => {
-            hash.remove(field);
+            hash.expire_at_once(field);
         }
         Expiry::At(at) => {
             hash.set_field_expiry(field, at);
@@ -220,7 +220,7 @@ fn set_with_expiry(hash: &mut HashEdit<'_>, field: &[u8], value: &[u8], expiry: 
         // Set first: a long value changes the encoding even if it does not stay, as in Redis.
         Some(Expiry::At(at)) if at <= hash.now() => {
             hash.set(field, value);
-            hash.remove(field);
+            hash.expire_at_once(field);
         }
         Some(Expiry::At(at)) => {
             hash.set(field, value);

@@ -48,6 +48,7 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let sample = if args.is_empty() { None } else { Some(Sample::parse(args)?) };
     let mut random = Random::from_entropy();
     let is_large = sample.as_ref().is_some_and(Sample::is_large);
+    let (client, config) = (&*ctx.session.client, &ctx.services.config);
     let reply = &mut *ctx.reply;
     let read = |hash: &HashView<'_>| {
         let some_due = hash.live_len() < hash.len();
@@ -61,7 +62,7 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
                 Ok(())
             }
             Some(Sample { count: Count::Repeating(count), shape }) => {
-                write_repeating(reply, hash, &mut random, count, shape)
+                write_repeating(reply, hash, &mut random, (count, shape), client.most_output(config))
             }
         };
         (outcome, some_due)
@@ -199,26 +200,32 @@ fn write_distinct(reply: &mut ReplyWriter, hash: &HashView<'_>, random: &mut Ran
     }
 }
 
+/// Writes fields until there are `count`, or until the reply is longer than the client may let gather, which is `most_output`
+/// bytes if there is such a limit: then the client is closed, as it is by Redis.
 fn write_repeating(
     reply: &mut ReplyWriter,
     hash: &HashView<'_>,
     random: &mut Random,
-    count: usize,
-    shape: Shape,
+    (count, shape): (usize, Shape),
+    most_output: Option<usize>,
 ) -> Outcome {
     /// A few bytes of request must not make a reply that fills the memory, nor hold the shard for long.
     const MOST_FIELDS: usize = 1 << 24;
     const MOST_REPLY_BYTES: usize = 512 * 1024 * 1024;
     let start = reply.mark();
     let count = if hash.live_len() == 0 { 0 } else { count };
-    if count > MOST_FIELDS {
+    if count > MOST_FIELDS && most_output.is_none() {
         return Err(CommandError::Fixed("ERR value is out of range"));
     }
     write_head(reply, count, shape);
     for _ in 0..count {
         let Some(pair) = hash.random(random) else { break };
         write_pair(reply, pair, shape);
-        if reply.mark() - start > MOST_REPLY_BYTES {
+        let size = reply.mark() - start;
+        if most_output.is_some_and(|most| size > most) {
+            break;
+        }
+        if size > MOST_REPLY_BYTES {
             return Err(CommandError::Fixed("ERR reply would exceed 512 MB"));
         }
     }

@@ -68,7 +68,7 @@ pub struct HashEdit<'a> {
     access: &'a Access<'a>,
     limits: HashLimits,
     events: EventList,
-    /// Number of fields removed because they were found due.
+    /// Number of fields removed because their time had come, or was past when it was set.
     reclaimed: usize,
     /// What setting a field is called.
     set_event: Event,
@@ -399,6 +399,12 @@ impl<'a> HashEdit<'a> {
         self.remove_because(Event::HDel, field)
     }
 
+    /// Removes a field whose expiry is set to a time that is past: as in Redis it is removed like by HDEL and counted like one
+    /// that has expired.
+    pub fn expire_at_once(&mut self, field: &[u8]) {
+        self.reclaimed += usize::from(self.remove(field));
+    }
+
     fn remove_because(&mut self, event: Event, field: &[u8]) -> bool {
         let removed = self.take_out(field);
         if removed {
@@ -500,6 +506,7 @@ impl<'a> HashEdit<'a> {
             draft.remove_due(due, note);
         }
         self.events = events;
+        self.reclaimed += removed;
         removed
     }
 

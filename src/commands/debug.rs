@@ -2,6 +2,7 @@
 
 mod digest;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::reply_help;
@@ -17,7 +18,9 @@ pub fn debug(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let subcommand = args.next_bytes()?;
     match (subcommand.to_ascii_lowercase().as_slice(), args.remaining()) {
         (b"sleep", 1) => sleep(ctx, args),
-        (b"set-active-expire" | b"pause-cron" | b"set-allow-access-expired", 1) => switch(ctx, subcommand, args),
+        (b"set-active-expire" | b"pause-cron" | b"set-allow-access-expired" | b"set-skip-checksum-validation", 1) => {
+            switch(ctx, subcommand, args)
+        }
         (b"object", 1) => object(ctx, args),
         (b"listpack", 1) => listpack(ctx, args),
         (b"protocol", 1) => protocol(ctx, args),
@@ -75,7 +78,7 @@ fn panic(ctx: &mut Context<'_>) -> Outcome {
     panic!("asked for by client {}", ctx.session.client.id.0)
 }
 
-/// `DEBUG SET-ACTIVE-EXPIRE|PAUSE-CRON|SET-ALLOW-ACCESS-EXPIRED 0|1`. Expiry is all that the cron job does, so that
+/// `DEBUG SET-ACTIVE-EXPIRE|PAUSE-CRON|SET-ALLOW-ACCESS-EXPIRED|SET-SKIP-CHECKSUM-VALIDATION 0|1`. Expiry is all that the cron job does, so that
 /// pausing it is switching active expiry off.
 fn switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outcome {
     let on = number::parse_i64(args.next_bytes()?).unwrap_or(0) != 0;
@@ -84,6 +87,8 @@ fn switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outc
         keyspace.set_active_expire(on);
     } else if subcommand.eq_ignore_ascii_case(b"pause-cron") {
         keyspace.set_active_expire(!on);
+    } else if subcommand.eq_ignore_ascii_case(b"set-skip-checksum-validation") {
+        ctx.services.persistence.skips_checksums.store(on, Ordering::Relaxed);
     } else {
         keyspace.set_allow_access_expired(on);
     }
@@ -308,6 +313,8 @@ fn help(ctx: &mut Context<'_>) {
             "    Setting it to 0 prevents access to expired keys (and hash-fields),",
             "    simulating the standard Redis behavior. Setting it to 1 allows",
             "    access to expired keys (and hash-fields) without triggering deletion.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Enables or disables the check of the checksum of RESTORE's payload.",
             "SLEEP <seconds>",
             "    Stop the server for <seconds>. Decimals allowed.",
             "LISTPACK <key>",

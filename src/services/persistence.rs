@@ -59,6 +59,8 @@ pub struct Persistence {
     pub disk: Box<dyn Disk>,
     /// How loading goes.
     pub loading: LoadProgress,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: whether RESTORE takes payloads with wrong checksums.
+    pub skips_checksums: AtomicBool,
     hindrances: AtomicU8,
     history: Mutex<SnapshotHistory>,
     /// A snapshot that has begun, for the thread that writes snapshots.
@@ -91,6 +93,7 @@ impl Persistence {
         Self {
             disk: Box::new(FileSystem),
             loading: LoadProgress::default(),
+            skips_checksums: AtomicBool::new(false),
             hindrances: AtomicU8::new(0),
             history: Mutex::new(history),
             begun: Mutex::default(),

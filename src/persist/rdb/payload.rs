@@ -3,8 +3,8 @@
 use super::hash::{self, Forms, Parts, Templates};
 use super::sink::Sink;
 use super::source::{self, Memory, Source};
-use super::{DUMP_VERSION, Dialect, RdbError, Result, checksum};
-use crate::store::HashImage;
+use super::{DUMP_VERSION, Dialect, HASH_LISTPACK_EX, HASH_LISTPACK_EX_EARLY, RdbError, Result, checksum};
+use crate::store::{HashImage, NewField};
 
 /// The oldest version that has what a hash is written as: for Redis from 7.0, or 7.4, on.
 fn least_version(forms: Forms) -> u16 {
@@ -52,9 +52,15 @@ impl<'a> Payload<'a> {
     /// Checks version and checksum; `None` if they are wrong. As in Redis, a checksum of 0 is not looked at.
     pub fn check(payload: &'a [u8]) -> Option<Self> {
         let (summed, sum) = payload.split_last_chunk::<8>()?;
+        let sum = u64::from_le_bytes(*sum);
+        if sum == 0 || sum == checksum(summed) { Self::check_version(payload) } else { None }
+    }
+
+    /// Checks the version alone.
+    pub fn check_version(payload: &'a [u8]) -> Option<Self> {
+        let (summed, _) = payload.split_last_chunk::<8>()?;
         let (value, version) = summed.split_last_chunk::<2>()?;
-        let (sum, dialect) = (u64::from_le_bytes(*sum), Dialect::of_version(u16::from_le_bytes(*version))?);
-        (sum == 0 || sum == checksum(summed)).then_some(Self { value, dialect })
+        Some(Self { value, dialect: Dialect::of_version(u16::from_le_bytes(*version))? })
     }
 
     /// Whether it is a value of another type.
@@ -62,7 +68,8 @@ impl<'a> Payload<'a> {
         self.value.first().is_some_and(|&kind| !hash::is_hash(kind))
     }
 
-    /// Reads the hash that it is.
+    /// Reads the hash that it is. The fields of a listpack with expiries have to be in order of those, as Redis wants them
+    /// with `sanitize-dump-payload`.
     pub fn read(&self, parts: &mut Parts) -> Result<()> {
         let mut source = Memory(self.value);
         let kind = source::byte(&mut source)?;
@@ -70,6 +77,10 @@ impl<'a> Payload<'a> {
             return Err(RdbError::UnknownType(kind));
         }
         parts.read(&mut source, kind, self.dialect, &Templates::default())?;
+        let is_due_at = |field: NewField<'_>| field.expiry.map_or(i64::MAX, |at| at.0);
+        if matches!(kind, HASH_LISTPACK_EX | HASH_LISTPACK_EX_EARLY) && !parts.fields().map(is_due_at).is_sorted() {
+            return Err(RdbError::Malformed("its fields are not in order of their expiries"));
+        }
         if source.left() > 0 { Err(RdbError::Malformed("more follows its value")) } else { Ok(()) }
     }
 }

@@ -25,7 +25,7 @@ use super::packed::{self, Encoded};
 use super::value::Value;
 use super::words::{self, Words};
 pub use greatest::TemplateUse;
-use name_index::NameIndex;
+use name_index::{NameIndex, split_name};
 pub(in crate::store) use shared::{SharedNames, SharingLeaves};
 
 /// A template pays from this many bytes of names on, their lengths included.
@@ -139,11 +139,7 @@ impl<'a> Iterator for Names<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let (length, start) = packed::read_length(self.bytes, 0);
-        let (name, rest) = self.bytes.get(start..)?.split_at_checked(length)?;
+        let (name, rest) = split_name(self.bytes)?;
         self.bytes = rest;
         Some(name)
     }

@@ -24,11 +24,11 @@ impl NameIndex {
             return None;
         }
         let mut index = Self(vec![Place { start: 0, number: FREE }; (2 * count).next_power_of_two()].into());
-        let (mut number, mut start) = (0, 0);
-        while let Some((name, end)) = name_at(names, start) {
+        let (mut number, mut left) = (0, names);
+        while let Some((name, rest)) = split_name(left) {
             let free = index.probes(name).find(|&at| index.place(at).is_none())?;
-            *index.0.get_mut(free)? = Place { start: u16::try_from(start).ok()?, number };
-            (number, start) = (number + 1, end);
+            *index.0.get_mut(free)? = Place { start: u16::try_from(names.len() - left.len()).ok()?, number };
+            (number, left) = (number + 1, rest);
         }
         Some(index)
     }
@@ -38,7 +38,7 @@ impl NameIndex {
     pub(super) fn find<'n>(&self, names: &'n [u8], wanted: &[u8]) -> Option<(usize, &'n [u8])> {
         for at in self.probes(wanted) {
             let place = self.place(at)?;
-            let (name, _) = name_at(names, usize::from(place.start))?;
+            let (name, _) = split_name(names.get(usize::from(place.start)..)?)?;
             if name == wanted {
                 return Some((usize::from(place.number), name));
             }
@@ -65,14 +65,14 @@ impl NameIndex {
     }
 }
 
-/// The name that begins at `start`, and where it ends.
+/// The name that stands at the beginning with its length before it, and what comes after; `None` at the end.
 #[inline]
-fn name_at(names: &[u8], start: usize) -> Option<(&[u8], usize)> {
-    if start >= names.len() {
+pub(super) fn split_name(names: &[u8]) -> Option<(&[u8], &[u8])> {
+    if names.is_empty() {
         return None;
     }
-    let (length, from) = packed::read_length(names, start);
-    Some((names.get(from..from + length)?, from + length))
+    let (length, start) = packed::read_length(names, 0);
+    names.get(start..)?.split_at_checked(length)
 }
 
 #[cfg(test)]

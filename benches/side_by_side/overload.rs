@@ -46,7 +46,7 @@ const TABLES: [&[(&str, &str, usize)]; 2] = [
         ("overload-preferred-p99", "with the servers preferred: another client's wait, 99th percentile in ms", 0),
         (
             "overload-preferred-spared",
-            "the same client's wait at a server with nothing else to do, 99th percentile in ms",
+            "with the servers preferred: the same client's wait at a server with nothing else to do, 99th percentile in ms",
             2,
         ),
     ],

@@ -60,7 +60,9 @@ async fn serve(services: Arc<Services>) -> io::Result<()> {
     let threads = workers.len();
     let dealer = Arc::new(Dealer::new(workers, Arc::clone(&services)));
     services.load_log_by(append_only::load_found);
-    services.begin_loading();
+    if services.has_to_load() {
+        services.begin_loading();
+    }
     let listeners = Listeners::open(&services, Arc::clone(&dealer))?;
     let http = serve_http(&services)?;
     background::start(&services)?;

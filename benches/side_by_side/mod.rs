@@ -122,7 +122,7 @@ impl Server {
         for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             command.arg(task?.file_name());
         }
-        Ok(command.status()?.success())
+        Ok(command.status().is_ok_and(|status| status.success()))
     }
 
     /// Nanoseconds that all threads of the process have run. Peers may run under a loader, in the same process.

@@ -6,6 +6,7 @@ use super::reply_help;
 use crate::base::glob;
 use crate::config::{Origin, Parameter};
 use crate::handler::{Args, CommandError, Context, Outcome};
+use crate::services::limits;
 
 /// Parameters that name files. Set again to what they are, they have the files read again, as in Redis.
 const FILES: [Parameter; 4] =
@@ -45,6 +46,9 @@ pub fn set(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let (name, why) = (refused.parameter, refused.why);
         let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
         return Err(CommandError::text(text));
+    }
+    if names.iter().any(|name| matches!(*name, "maxmemory-clients" | "maxmemory")) {
+        limits::evict_clients(services);
     }
     ctx.reply.ok();
     Ok(())

@@ -64,6 +64,9 @@ fn sleep(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `DEBUG LOADAOF`: empties all databases and loads the append-only file.
 fn load_log(ctx: &mut Context<'_>) -> Outcome {
+    if ctx.session.is_executing {
+        return Err(CommandError::Fixed("ERR DEBUG LOADAOF is not served in a transaction"));
+    }
     if let Err(error) = ctx.services.load_log_again() {
         tracing::error!(error, "the append-only file cannot be loaded");
         return Err(CommandError::Fixed("ERR Error trying to load the AOF files, check server logs."));

@@ -128,7 +128,11 @@ pub fn restore(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut parts = Parts::default();
     let skips = ctx.services.persistence.skips_checksums.load(Ordering::Relaxed);
     let payload = if skips { Payload::check_version(payload) } else { Payload::check(payload) }.ok_or(WRONG)?;
-    payload.read(&mut parts).map_err(|_| CommandError::Fixed("ERR Bad data format"))?;
+    let is_checked = ctx.services.config.sanitize_dump_payload() != "no";
+    let is_sound = payload.read(&mut parts).is_ok() && (!is_checked || payload.is_in_order(&parts));
+    if !is_sound {
+        return Err(CommandError::Fixed("ERR Bad data format"));
+    }
     let at = if options.absolute_ttl { ttl } else { ctx.now.0.saturating_add(ttl) };
     let expiry = (ttl != 0).then_some(crate::base::clock::UnixMillis(at));
     if expiry.is_some_and(|at| at <= ctx.store.now()) {

@@ -320,7 +320,7 @@ table! {
     rdb_del_sync_files: bool() = "no", Live, [], "Snapshots (no effect).";
     rdb_save_incremental_fsync: bool() = "yes", Live, [], "Sync snapshots while they are written (always so).";
     rdb_foreign_types: choice(&["refuse", "skip"]) = "refuse", Live, [], "What becomes of a snapshot's keys that are no hashes: the file is refused, or they are left out.";
-    sanitize_dump_payload: choice(&["no", "yes", "clients"]) = "no", Live, [], "Check the payload of RESTORE in depth; it always is (no effect).";
+    sanitize_dump_payload: choice(&["no", "yes", "clients"]) = "no", Live, [], "Also look at the order of the fields in the payload of RESTORE; all else is always looked at.";
     stop_writes_on_bgsave_error: bool() = "yes", Live, [], "Refuse writes while snapshots cannot be written.";
     appendonly: bool() = "no", Live, [], "Whether an append-only file is kept.";
     appendfsync: choice(&["everysec", "always", "no"]) = "everysec", Live, [], "When the append-only file is synced.";

@@ -156,19 +156,23 @@ impl KeySpec {
 }
 
 /// The keys behind MIGRATE's word KEYS, which its second specification is about, in place of the single one of the first:
-/// none if that is given too, which MIGRATE complains of. A password or the name of a user may look like the word.
+/// none if that is given too, which MIGRATE complains of. A password or the name of a user may look like the word. As in
+/// Redis, a word at the very end alone is not noticed.
 fn listed_keys<'a>(argc: usize, specs: &[KeySpec], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<KeySpec> {
     const OPTIONS_FROM: usize = 6;
     let [single, listed] = specs else { return None };
     let keyword = listed.keyword?;
+    let is = |place: usize, word: &str| at(place).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()));
+    if !(2..argc.saturating_sub(1)).any(|place| is(place, keyword)) {
+        return None;
+    }
     let mut place = OPTIONS_FROM;
     loop {
-        let is = |word: &str| at(place).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()));
         place += match () {
             () if place >= argc => return None,
-            () if is(keyword) => break,
-            () if is("auth") => 2,
-            () if is("auth2") => 3,
+            () if is(place, keyword) => break,
+            () if is(place, "auth") => 2,
+            () if is(place, "auth2") => 3,
             () => 1,
         };
     }

@@ -107,17 +107,27 @@ impl Services {
     }
 
     /// DEBUG LOADAOF: empties all databases and loads the log, in which everything has been written first. Meanwhile clients
-    /// are told to wait. Without a log, what BGREWRITEAOF has written is loaded.
+    /// are told to wait. Without a log, what BGREWRITEAOF has written is loaded. While the log is being rewritten, or if there
+    /// is none, everything stays as it is.
     pub fn load_log_again(&self) -> Result<(), String> {
+        let Some(_sole) = self.append_only.rewrites.keep_away() else {
+            return Err("the log is being rewritten".to_owned());
+        };
+        match self.append_only.phase() {
+            Phase::On => self.load_written(true),
+            Phase::Starting => Err("the log is being begun".to_owned()),
+            Phase::Off => self.append_only.with_found(|| self.load_written(false)),
+        }
+    }
+
+    fn load_written(&self, has_log: bool) -> Result<(), String> {
         const PATIENCE: Duration = Duration::from_secs(60);
-        let has_log = self.append_only.phase() == Phase::On;
         self.begin_loading();
         self.keyspace.with_everything_locked(|| self.keyspace.drop_interest(Interest::LOG));
         let is_written = !has_log || self.append_only.log.drain(PATIENCE);
         let outcome = if is_written {
             self.empty_all();
-            let load = || self.log_loader.get().map_or(Ok(()), |load| load(self));
-            if has_log { load() } else { self.append_only.load_without_log(load) }
+            self.log_loader.get().map_or(Ok(()), |load| load(self))
         } else {
             Err("the log cannot be written".to_owned())
         };

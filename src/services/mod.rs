@@ -251,9 +251,6 @@ impl Services {
         if changed.contains(&"maxmemory") {
             self.apply_maxmemory();
         }
-        if changed.iter().any(|name| matches!(*name, "maxmemory-clients" | "maxmemory")) {
-            limits::evict_clients(self);
-        }
         if changed.contains(&"loglevel")
             && let Some(log) = &self.log
         {

@@ -124,6 +124,13 @@ impl<'a> Database<'a> {
         self.changes.set(self.changes.get() + count);
     }
 
+    /// Counts fields that have been reclaimed.
+    fn count_expired(&self, fields: usize) {
+        if fields > 0 {
+            self.keyspace.stats.expired_fields.fetch_add(fields as u64, Ordering::Relaxed);
+        }
+    }
+
     fn count_lookup(&self, count: impl FnOnce(&mut Lookups)) {
         let mut lookups = self.lookups.get();
         count(&mut lookups);
@@ -544,6 +551,7 @@ impl<'a> Database<'a> {
             let result = change(&mut edit);
             let events = edit.take_events();
             self.count_changes(edit.changes());
+            self.count_expired(edit.reclaimed());
             let created = edit.finish();
             let fate = if created.is_some() { Fate::Created } else { Fate::CreatedAndGone };
             if let Some(record) = created {
@@ -562,9 +570,7 @@ impl<'a> Database<'a> {
         let events = edit.take_events();
         self.count_changes(edit.changes());
         edit.finish();
-        if reclaimed > 0 {
-            self.keyspace.stats.expired_fields.fetch_add(reclaimed as u64, Ordering::Relaxed);
-        }
+        self.count_expired(reclaimed);
         // Whether anything has changed is known only where somebody wants to know.
         self.note_use(record, if events.is_empty() { Use::Read } else { Use::Write });
         if shape.is_some() && record.plain_shape() == shape {

@@ -89,6 +89,11 @@ impl<'a> HashImage<'a> {
         packed.chain(table.into_iter().flatten().map(|entry| (entry.field, entry.value, entry.expiry)))
     }
 
+    /// Whether its fields are in order of their expiries, those that have none last.
+    pub fn is_by_expiry(&self) -> bool {
+        matches!(self.body, Body::Packed(_))
+    }
+
     /// The earliest expiry of a field.
     pub fn first_expiry(&self) -> Option<UnixMillis> {
         match self.body {

@@ -441,11 +441,21 @@ fn loaded_without_log() {
         let folder = Folder::new();
         let server = Server::start_in(kind, &folder.0, &[]);
         let mut client = server.client();
+        run(&mut client, &["HSET k f v"]);
+        let failure = "-ERR Error trying to load the AOF files, check server logs.";
+        assert_eq!(client.line("DEBUG LOADAOF"), failure, "{kind:?}");
+        // Redis has emptied the data first.
+        assert_eq!(client.ask("DBSIZE").int(), i64::from(kind == Kind::Hashd));
         run(&mut client, &["HSET k f v", "EXPIRE k 1000", "BGREWRITEAOF"]);
         eventually("it is written", || info(&mut client, "persistence", "aof_rewrite_in_progress") == "0");
         run(&mut client, &["HSET later f v", "DEBUG LOADAOF"]);
         assert_eq!(client.line("KEYS *"), "[\"k\"]", "{kind:?}");
         assert!(client.ask("TTL k").int() > 900, "{kind:?}");
+        if kind == Kind::Hashd {
+            run(&mut client, &["MULTI", "DEBUG LOADAOF"]);
+            assert_eq!(client.line("EXEC"), "[-\"ERR DEBUG LOADAOF is not served in a transaction\"]");
+            assert_eq!(client.ask("DBSIZE").int(), 1);
+        }
     }
 }
 

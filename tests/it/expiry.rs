@@ -65,6 +65,7 @@ fn met() {
             ("PEXPIREAT k 1", 0, 0),
             ("HGETEX k PXAT 1 FIELDS 1 g", 1, 0),
             ("HSETEX k PXAT 1 FIELDS 1 new v", 1, 0),
+            ("HSETEX other PXAT 1 FIELDS 1 f v", 1, 0),
             ("RESTORE", 0, 1),
         ] {
             for line in ["DEL k", "HSET k f v g w h x", "HPEXPIRE k 1 FIELDS 1 f"] {

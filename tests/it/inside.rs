@@ -436,6 +436,9 @@ fn what_command_tells() {
         ["", "0", "5", "auth2", "keys", "keys", "keys", "a"].to_vec(),
         ["", "0", "5", "AUTH2", "keys", "keys"].to_vec(),
         ["k", "0", "5", "KEYS", "a"].to_vec(),
+        ["k", "0", "5", "COPY", "KEYS"].to_vec(),
+        ["", "0", "5", "KEYS"].to_vec(),
+        ["", "0", "5", "AUTH", "KEYS", "KEYS"].to_vec(),
         [&["", "0", "5"][..], &["COPY"; 40_000], &["KEYS", "a"]].concat(),
     ] {
         let question = [&["COMMAND", "GETKEYSANDFLAGS", "MIGRATE", "host", "1"][..], &migrate].concat();

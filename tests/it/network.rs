@@ -86,7 +86,7 @@ fn left() {
     let id = client.ask("CLIENT ID").int();
     let received = |client: &mut Client| info(client, "stats", "total_connections_received").parse::<u64>().unwrap();
     let before = received(&mut client);
-    server.signal("STOP");
+    server.freeze();
     let connect = || TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     for _ in 0..50 {
         drop(connect());

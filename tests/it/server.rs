@@ -29,7 +29,7 @@ pub struct Server {
     folder: PathBuf,
     /// Whether the folder stays when the server goes.
     keeps_folder: bool,
-    pub kind: Kind,
+    kind: Kind,
 }
 
 /// The folder of the oracles, if the machine has them.
@@ -197,6 +197,16 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Stops the process, as it were, until it is sent CONT.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let path = format!("/proc/{}/stat", self.child.id());
+        let is_stopped = || std::fs::read_to_string(&path).unwrap().rsplit(") ").next().unwrap().starts_with('T');
+        while !is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends a signal by its name.

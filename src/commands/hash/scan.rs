@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::ValueReply;
 use crate::base::glob;
 use crate::base::random::Random;
+use crate::handler::session::ReplyMode;
 use crate::handler::{Args, CommandError, Context, Outcome};
 use crate::handler::{ReplyWriter, RespVersion};
 use crate::store::{HashView, ScanCursor, Value};
@@ -48,8 +49,8 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let sample = if args.is_empty() { None } else { Some(Sample::parse(args)?) };
     let mut random = Random::from_entropy();
     let is_large = sample.as_ref().is_some_and(Sample::is_large);
-    let (client, config) = (&*ctx.session.client, &ctx.services.config);
-    let reply = &mut *ctx.reply;
+    let most_output = ctx.session.client.most_output(&ctx.services.config);
+    let (reply, mut too_much) = (&mut *ctx.reply, None);
     let read = |hash: &HashView<'_>| {
         let some_due = hash.live_len() < hash.len();
         let outcome = match sample {
@@ -62,12 +63,19 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
                 Ok(())
             }
             Some(Sample { count: Count::Repeating(count), shape }) => {
-                write_repeating(reply, hash, &mut random, (count, shape), client.most_output(config))
+                let written = write_repeating(reply, hash, &mut random, (count, shape), most_output);
+                written.map(|cut_at| too_much = cut_at)
             }
         };
         (outcome, some_due)
     };
     let (outcome, some_due) = if is_large { ctx.store.view_whole(key, read) } else { ctx.store.view(key, read) };
+    if let Some(size) = too_much
+        && ctx.session.reply_mode == ReplyMode::On
+    {
+        // What has been written is never sent.
+        ctx.session.client.close_for_output(size);
+    }
     if some_due {
         reclaim(ctx, key);
     }
@@ -201,20 +209,20 @@ fn write_distinct(reply: &mut ReplyWriter, hash: &HashView<'_>, random: &mut Ran
 }
 
 /// Writes fields until there are `count`, or until the reply is longer than the client may let gather, which is `most_output`
-/// bytes if there is such a limit: then the client is closed, as it is by Redis.
+/// bytes if there is such a limit: then it gives the length of what there is, and the client is to be closed, as by Redis.
 fn write_repeating(
     reply: &mut ReplyWriter,
     hash: &HashView<'_>,
     random: &mut Random,
     (count, shape): (usize, Shape),
     most_output: Option<usize>,
-) -> Outcome {
+) -> Result<Option<usize>, CommandError> {
     /// A few bytes of request must not make a reply that fills the memory, nor hold the shard for long.
     const MOST_FIELDS: usize = 1 << 24;
     const MOST_REPLY_BYTES: usize = 512 * 1024 * 1024;
     let start = reply.mark();
     let count = if hash.live_len() == 0 { 0 } else { count };
-    if count > MOST_FIELDS && most_output.is_none() {
+    if count > MOST_FIELDS && most_output.is_none_or(|most| most > MOST_FIELDS * b"$0\r\n\r\n".len()) {
         return Err(CommandError::Fixed("ERR value is out of range"));
     }
     write_head(reply, count, shape);
@@ -223,13 +231,13 @@ fn write_repeating(
         write_pair(reply, pair, shape);
         let size = reply.mark() - start;
         if most_output.is_some_and(|most| size > most) {
-            break;
+            return Ok(Some(size));
         }
         if size > MOST_REPLY_BYTES {
             return Err(CommandError::Fixed("ERR reply would exceed 512 MB"));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn write_head(reply: &mut ReplyWriter, count: usize, shape: Shape) {

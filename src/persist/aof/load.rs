@@ -62,10 +62,10 @@ impl AppendOnly {
         Ok(())
     }
 
-    /// Has `load` load what a rewrite has written while there is no log; nothing if none has.
-    pub fn load_without_log(&self, load: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    /// Has `load` load what a rewrite has written while there is no log.
+    pub fn with_found(&self, load: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         let found = self.find().map_err(|error| error.to_string());
-        let outcome = found.and_then(|bytes| bytes.map_or(Ok(()), |_| load()));
+        let outcome = found.and_then(|bytes| bytes.map_or(Err("there is no log".to_owned()), |_| load()));
         let mut state = self.state.lock();
         if state.phase == Phase::Off {
             state.forget_files();

@@ -31,6 +31,15 @@ pub struct Rewrites {
     told: Condvar,
 }
 
+/// Keeps rewrites away for as long as it lives.
+pub struct KeptAway<'a>(&'a Rewrites);
+
+impl Drop for KeptAway<'_> {
+    fn drop(&mut self) {
+        self.0.runs.store(false, Ordering::Release);
+    }
+}
+
 impl Default for Rewrites {
     fn default() -> Self {
         Self {
@@ -56,6 +65,12 @@ impl Rewrites {
         *self.wanted.lock() = true;
         self.told.notify_one();
         true
+    }
+
+    /// Keeps rewrites away for as long as what it gives lives; `None` if one runs.
+    pub fn keep_away(&self) -> Option<KeptAway<'_>> {
+        let is_free = !self.runs.swap(true, Ordering::AcqRel);
+        is_free.then_some(KeptAway(self))
     }
 
     /// Waits until a rewrite has been requested, or a while; true if one has.

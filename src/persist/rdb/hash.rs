@@ -12,7 +12,7 @@ use super::{
     HASH_ZIPLIST, HASH_ZIPMAP, RdbError, Result, old,
 };
 use crate::base::clock::UnixMillis;
-use crate::store::{Encoding, HashImage, NewField};
+use crate::store::{Encoding, HashImage, ImageField, NewField};
 
 /// The latest expiry of a field, as in Redis.
 const LATEST_EXPIRY: i64 = (1 << 48) - 1;
@@ -431,12 +431,19 @@ pub fn write(sink: &mut Sink, image: &HashImage<'_>, kind: u8) {
     match kind {
         HASH_LISTPACK | HASH_LISTPACK_EX => {
             let mut builder = Builder::default();
-            for (name, value, expiry) in image.fields() {
+            let mut push = |(name, value, expiry): ImageField<'_>| {
                 builder.push(name);
                 builder.push(&value.text());
                 if kind == HASH_LISTPACK_EX {
                     builder.push_integer(expiry.map_or(0, |at| at.0));
                 }
+            };
+            if kind == HASH_LISTPACK_EX && !image.is_by_expiry() {
+                let mut fields: Vec<ImageField<'_>> = image.fields().collect();
+                fields.sort_by_key(|(_, _, expiry)| expiry.map_or(i64::MAX, |at| at.0));
+                fields.into_iter().for_each(push);
+            } else {
+                image.fields().for_each(&mut push);
             }
             if kind == HASH_LISTPACK_EX {
                 sink.bytes.extend_from_slice(&first.to_le_bytes());

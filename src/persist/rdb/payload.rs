@@ -68,8 +68,7 @@ impl<'a> Payload<'a> {
         self.value.first().is_some_and(|&kind| !hash::is_hash(kind))
     }
 
-    /// Reads the hash that it is. The fields of a listpack with expiries have to be in order of those, as Redis wants them
-    /// with `sanitize-dump-payload`.
+    /// Reads the hash that it is.
     pub fn read(&self, parts: &mut Parts) -> Result<()> {
         let mut source = Memory(self.value);
         let kind = source::byte(&mut source)?;
@@ -77,10 +76,14 @@ impl<'a> Payload<'a> {
             return Err(RdbError::UnknownType(kind));
         }
         parts.read(&mut source, kind, self.dialect, &Templates::default())?;
-        let is_due_at = |field: NewField<'_>| field.expiry.map_or(i64::MAX, |at| at.0);
-        if matches!(kind, HASH_LISTPACK_EX | HASH_LISTPACK_EX_EARLY) && !parts.fields().map(is_due_at).is_sorted() {
-            return Err(RdbError::Malformed("its fields are not in order of their expiries"));
-        }
         if source.left() > 0 { Err(RdbError::Malformed("more follows its value")) } else { Ok(()) }
+    }
+
+    /// Whether the fields that have been read are in order of their expiries, where the type says so: Redis looks at that with
+    /// `sanitize-dump-payload`.
+    pub fn is_in_order(&self, parts: &Parts) -> bool {
+        let due_at = |field: NewField<'_>| field.expiry.map_or(i64::MAX, |at| at.0);
+        let has_order = matches!(self.value.first(), Some(&(HASH_LISTPACK_EX | HASH_LISTPACK_EX_EARLY)));
+        !has_order || parts.fields().map(due_at).is_sorted()
     }
 }

@@ -14,7 +14,7 @@ use super::save::{SaveOptions, write};
 use super::source::Stream;
 use super::{RdbError, checksum};
 use crate::base::clock::UnixMillis;
-use crate::store::{HashLimits, KeptUsage, KeyExpiry, Keyspace, Replace};
+use crate::store::{Encoding, HashLimits, KeptUsage, KeyExpiry, Keyspace, Replace};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -167,7 +167,9 @@ proptest! {
             for reader in [For::Anybody, For::Server] {
                 let payload = store.view(key, |hash| dump(&hash.image().unwrap(), compression, reader));
                 let mut parts = Parts::default();
-                Payload::check(&payload).unwrap().read(&mut parts).unwrap();
+                let checked = Payload::check(&payload).unwrap();
+                checked.read(&mut parts).unwrap();
+                prop_assert!(checked.is_in_order(&parts));
                 let fields: Vec<_> = parts.fields().collect();
                 let new = crate::store::NewHash {
                     key,
@@ -197,6 +199,31 @@ proptest! {
         bytes.extend([0; 8]);
         let _ = Payload::check(&bytes).unwrap().read(&mut Parts::default());
     }
+}
+
+#[test]
+fn a_hash_too_large_to_be_packed_is_dumped_in_order_of_its_expiries() {
+    let limits = HashLimits { max_listpack_entries: 512, max_listpack_value: 4_000_000 };
+    let keyspace = Arc::new(Keyspace::new(1, limits));
+    let mut store = keyspace.database(0, NOW);
+    store.update(b"h", |hash| {
+        hash.set(b"large", &vec![b'v'; 2_000_000]);
+        for number in 0..40_i64 {
+            hash.set(number.to_string().as_bytes(), b"v");
+            if number % 3 == 0 {
+                hash.set_field_expiry(number.to_string().as_bytes(), UnixMillis(NOW.0 + 1_000 - number));
+            }
+        }
+        hash.note_expiry_command();
+    });
+    let payload = store.view(b"h", |hash| {
+        let image = hash.image().unwrap();
+        assert!(image.encoding() == Encoding::ListpackEx && !image.is_by_expiry());
+        dump(&image, false, For::Server)
+    });
+    let (payload, mut parts) = (Payload::check(&payload).unwrap(), Parts::default());
+    payload.read(&mut parts).unwrap();
+    assert!(payload.is_in_order(&parts) && parts.fields().count() == 41);
 }
 
 /// A small file with every form that is written.

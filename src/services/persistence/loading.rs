@@ -50,11 +50,13 @@ pub struct LoadError {
 }
 
 impl Services {
-    /// Refuses what touches data from now on, until [`Services::end_loading`], if there is anything to load.
+    /// Whether there may be anything to load at the start.
+    pub fn has_to_load(&self) -> bool {
+        snapshot_path(&self.config).exists() || self.config.appendonly()
+    }
+
+    /// Refuses what touches data from now on, until [`Services::end_loading`].
     pub fn begin_loading(&self) {
-        if !snapshot_path(&self.config).exists() && !self.config.appendonly() {
-            return;
-        }
         let progress = &self.persistence.loading;
         progress.started_at.store(self.clock.now().0, Ordering::Relaxed);
         for counter in [&progress.total, &progress.loaded] {

@@ -134,7 +134,7 @@ impl<'a> HashEdit<'a> {
         }
     }
 
-    /// Number of fields that have been removed because they were found due.
+    /// Number of fields that have been removed because their time had come, or was past when it was set.
     pub(in crate::store) fn reclaimed(&self) -> usize {
         self.reclaimed
     }

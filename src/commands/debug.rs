@@ -81,8 +81,8 @@ fn panic(ctx: &mut Context<'_>) -> Outcome {
     panic!("asked for by client {}", ctx.session.client.id.0)
 }
 
-/// `DEBUG SET-ACTIVE-EXPIRE|PAUSE-CRON|SET-ALLOW-ACCESS-EXPIRED|SET-SKIP-CHECKSUM-VALIDATION 0|1`. Expiry is all that the cron job does, so that
-/// pausing it is switching active expiry off.
+/// `DEBUG SET-ACTIVE-EXPIRE|PAUSE-CRON|SET-ALLOW-ACCESS-EXPIRED|SET-SKIP-CHECKSUM-VALIDATION 0|1`. Expiry is all that the
+/// cron job does, so that pausing it is switching active expiry off.
 fn switch(ctx: &mut Context<'_>, subcommand: &[u8], args: &mut Args<'_>) -> Outcome {
     let on = number::parse_i64(args.next_bytes()?).unwrap_or(0) != 0;
     let keyspace = &ctx.services.keyspace;

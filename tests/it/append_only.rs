@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
     ("evicted_keys_are_logged_as_deletions", eviction),
     ("a_reload_is_nothing_to_the_log", reload),
     ("a_rewrite_is_loaded_without_a_log", loaded_without_log),
+    ("others_wait_while_a_rewrite_is_loaded", others_wait),
     ("a_full_disk_refuses_writes_until_it_is_not_full", disk::full),
     ("always_waits_for_the_sync", disk::group_commit),
     ("a_failed_sync_acknowledges_nothing", disk::failed_sync),
@@ -457,6 +458,24 @@ fn loaded_without_log() {
             assert_eq!(client.ask("DBSIZE").int(), 1);
         }
     }
+}
+
+fn others_wait() {
+    let folder = Folder::new();
+    let server = Server::start_in(Kind::Hashd, &folder.0, &[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    for first in (0..200_000).step_by(1000) {
+        for key in first..first + 1000 {
+            client.send(&["HSET", &format!("key:{key}"), "f", "v"]).unwrap();
+        }
+        (0..1000).for_each(|_| drop(client.reply().unwrap()));
+    }
+    run(&mut client, &["BGREWRITEAOF"]);
+    eventually("it is written", || info(&mut client, "persistence", "aof_rewrite_in_progress") == "0");
+    client.send(&["DEBUG", "LOADAOF"]).unwrap();
+    eventually("the others are told to wait", || other.line("HSET key:1 f w").starts_with("-LOADING"));
+    assert_eq!(client.reply().unwrap(), b"+OK\r\n");
+    assert_eq!(client.ask("DBSIZE").int(), 200_000);
 }
 
 fn check_with_redis(folder: &Path) {

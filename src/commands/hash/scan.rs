@@ -43,13 +43,14 @@ pub fn hscan(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// `HRANDFIELD key [count [WITHVALUES]]` -> bulk string: a field at random, null if the key is missing; with a count an
 /// array of distinct fields, of fields that may repeat if it is negative. Each field is paired with its value by
-/// WITHVALUES: nested in RESP3, flat in RESP2.
+/// WITHVALUES: nested in RESP3, flat in RESP2. A client that asks for more repeated fields than `client-output-buffer-limit`
+/// lets wait for it is closed; without such a limit more than 2^24 are an error.
 pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.next_key()?;
     let sample = if args.is_empty() { None } else { Some(Sample::parse(args)?) };
     let mut random = Random::from_entropy();
     let is_large = sample.as_ref().is_some_and(Sample::is_large);
-    let most_output = ctx.session.client.most_output(&ctx.services.config);
+    let (client, config) = (&*ctx.session.client, &ctx.services.config);
     let (reply, mut too_much) = (&mut *ctx.reply, None);
     let read = |hash: &HashView<'_>| {
         let some_due = hash.live_len() < hash.len();
@@ -63,7 +64,7 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
                 Ok(())
             }
             Some(Sample { count: Count::Repeating(count), shape }) => {
-                let written = write_repeating(reply, hash, &mut random, (count, shape), most_output);
+                let written = write_repeating(reply, hash, &mut random, (count, shape), client.most_output(config));
                 written.map(|cut_at| too_much = cut_at)
             }
         };
@@ -74,7 +75,7 @@ pub fn hrandfield(ctx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         && ctx.session.reply_mode == ReplyMode::On
     {
         // What has been written is never sent.
-        ctx.session.client.close_for_output(size);
+        client.close_for_output(size);
     }
     if some_due {
         reclaim(ctx, key);
